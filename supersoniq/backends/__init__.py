@@ -1,0 +1,1 @@
+"""Stores. Each is found by its URL scheme through the entry-point group ``supersoniq.backends``."""

@@ -1,0 +1,122 @@
+"""Message ids and receipts: two small codes that need no table.
+
+**Ids** are UUIDv7 (RFC 9562, section 5.7): 48 bits of creation time, then 74 that RFC leaves to
+the maker. Here those hold a 34-bit tag of the queue and the message's 40-bit sequence in it, as the
+RFC's section 6.2 suggests for counters. So an id leads to its message without an index, sorts in
+publish order within its queue, and cannot meet another queue's id by chance: a tag is derived from
+the store's random secret and from the queue's number, which is never used again.
+
+**Receipts** name a *term*: one lease of one message. The text is the queue's number, the sequence
+and the term, followed by 128 bits of a keyed BLAKE2b (RFC 7693) over them. It is opaque and
+unguessable without the store's secret, never reused since terms only grow, and worth nothing in
+another queue or store. Nothing has to be stored for it, and it holds across processes and restarts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from hashlib import blake2b
+from hmac import compare_digest
+
+from supersoniq.core.errors import InvalidId, LeaseLost
+
+__all__ = ["MAX_SEQUENCE", "Seal", "format_id", "id_number", "parse_id"]
+
+MAX_SEQUENCE = 2**40 - 1
+"""Most messages that one queue can ever hold: a million a second for twelve days, or 35 years at 1,000."""
+
+_VERSION = 0x7 << 76
+_VARIANT = 0b10 << 62
+_BODY = struct.Struct(">IQI")
+
+
+class Seal:
+    """Makes and reads the ids and receipts of one queue.
+
+    Args:
+        secret: the store's secret, 32 random bytes made with the store.
+        number: the queue's number in that store, never given to another queue.
+    """
+
+    __slots__ = ("_base", "_secret", "number")
+
+    def __init__(self, secret: bytes, number: int) -> None:
+        self.number = number
+        self._secret = secret
+        digest = blake2b(number.to_bytes(8), key=secret, digest_size=8, person=b"queue").digest()
+        tag = int.from_bytes(digest) >> 30  # 34 bits
+        self._base = _VERSION | (tag >> 22) << 64 | _VARIANT | (tag & 0x3FFFFF) << 40
+
+    def prefix(self, created_at: int) -> int:
+        """All of an id but its sequence, which is to be or-ed into the low 40 bits. O(1)."""
+        return created_at << 80 | self._base
+
+    def sequence_of(self, number: int) -> int | None:
+        """The sequence in an id of this queue, or ``None`` for a foreign id. O(1)."""
+        return number & MAX_SEQUENCE if (number ^ self._base) & _TAG_MASK == 0 else None
+
+    def receipt(self, sequence: int, term: int) -> str:
+        """The receipt of one lease. O(1)."""
+        body = _BODY.pack(self.number, sequence, term)
+        return base64.urlsafe_b64encode(body + self._mac(body)).decode().rstrip("=")
+
+    def open(self, receipt: str) -> tuple[int, int]:
+        """The sequence and term of a receipt that this queue made. O(1).
+
+        Raises:
+            LeaseLost: this queue never made it.
+        """
+        try:
+            raw = base64.urlsafe_b64decode(receipt + "=" * (-len(receipt) % 4))
+        except (ValueError, binascii.Error):
+            raw = b""
+        body, mac = raw[:16], raw[16:]
+        # The comparison of texts refuses other spellings of the same bytes.
+        if len(raw) != 32 or not compare_digest(mac, self._mac(body)):
+            raise LeaseLost("the receipt was not issued by this queue")
+        number, sequence, term = _BODY.unpack(body)
+        if number != self.number or self.receipt(sequence, term) != receipt:
+            raise LeaseLost("the receipt was not issued by this queue")
+        return sequence, term
+
+    def _mac(self, body: bytes) -> bytes:
+        return blake2b(body, key=self._secret, digest_size=16, person=b"receipt").digest()
+
+
+_TAG_MASK = ((1 << 80) - 1) ^ MAX_SEQUENCE
+
+
+def id_number(created_at: int, seal: Seal, sequence: int) -> int:
+    """The id of a message as a 128-bit number."""
+    return seal.prefix(created_at) | sequence
+
+
+def format_id(number: int) -> str:
+    """The text form of an id (RFC 9562, section 4)."""
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def parse_id(text: object) -> int:
+    """An id's number from its text form.
+
+    Raises:
+        InvalidId: not 36 characters of a UUIDv7 in lower or upper case.
+    """
+    if isinstance(text, str) and len(text) == 36:
+        digits = text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
+        dashes = text[8] + text[13] + text[18] + text[23]
+        if dashes == "----" and digits.isascii() and digits.isalnum():
+            try:
+                number = int(digits, 16)
+            except ValueError:
+                pass
+            else:
+                if number & _VERSION_MASK == _VERSION | _VARIANT:
+                    return number
+    raise InvalidId("id", text, "is not the text of a UUIDv7")
+
+
+_VERSION_MASK = 0xF << 76 | 0b11 << 62

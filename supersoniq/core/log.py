@@ -1,0 +1,117 @@
+"""The event log of a queue: what watchers read.
+
+Recording costs something for every move, and most queues have no watcher, so a kind of event is
+recorded only while somebody follows it and for ``LINGER`` after. Each follower asks again and again
+(``Follow``), and each time the recording of its kinds is prolonged.
+
+**Offsets** only grow. They begin at the second of the log's making times 2**20, so a log that was
+lost and made anew (the memory backend after a restart) is above all the old one's offsets unless
+that queue saw a million events in each second of its life. Starting to record a kind anew takes
+an offset of its own, so that an offset from before the pause is recognised.
+
+**Gaps.** A follower that comes back with an offset from before the oldest event kept, or from
+before one of its kinds was recorded, is told so by one ``gap`` event, and then gets what there is.
+An offset from the future (of another store) is treated alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from supersoniq.core.messages import Event, EventKind, Message
+from supersoniq.core.states import Move
+
+__all__ = ["CAPACITY", "KIND_OF", "LINGER", "EventLog", "first_offset", "missed"]
+
+LINGER = 300_000
+"""Milliseconds that a kind is recorded after the last time somebody followed it."""
+CAPACITY = 10_000
+"""Events kept for each queue."""
+
+KIND_OF = {
+    Move.PUBLISH: EventKind.PUBLISHED,
+    Move.DUE: EventKind.DUE,
+    Move.LEASE: EventKind.LEASED,
+    Move.ACK: EventKind.ACKED,
+    Move.NACK: EventKind.NACKED,
+    Move.RELEASE: EventKind.RELEASED,
+    Move.REJECT: EventKind.REJECTED,
+    Move.EXTEND: EventKind.EXTENDED,
+    Move.LAPSE: EventKind.LAPSED,
+    Move.EXPIRE: EventKind.EXPIRED,
+    Move.CANCEL: EventKind.CANCELLED,
+    Move.REDRIVE: EventKind.REDRIVEN,
+    Move.PURGE: EventKind.PURGED,
+    Move.FORGET: EventKind.FORGOTTEN,
+    Move.CORRUPT: EventKind.CORRUPTED,
+}
+
+
+def first_offset(now: int) -> int:
+    """The offset that a log made at that instant begins with."""
+    return now // 1000 << 20
+
+
+def missed(since: int, oldest: int, newest: int, recorded_from: int) -> bool:
+    """Whether a follower at ``since`` may have missed events.
+
+    Args:
+        since: the last offset it has seen.
+        oldest: the oldest offset still kept, or ``newest + 1`` when none is.
+        newest: the newest offset given out.
+        recorded_from: the offset at which the youngest of its kinds began to be recorded.
+    """
+    return since < recorded_from or since < oldest - 1 or since > newest
+
+
+class EventLog:
+    """Recent events."""
+
+    __slots__ = ("_events", "_from", "_oldest", "_until", "active", "offset")
+
+    def __init__(self, now: int) -> None:
+        self.offset = first_offset(now)
+        """The newest one given out."""
+        self.active = False
+        """Whether anything is recorded: look here before making a snapshot."""
+        self._events: deque[Event] = deque(maxlen=CAPACITY)
+        self._oldest = self.offset + 1
+        self._from: dict[EventKind, int] = {}
+        self._until: dict[EventKind, int] = {}
+
+    def records(self, kind: EventKind, now: int) -> bool:
+        """Whether that kind is recorded now. O(1)."""
+        return now < self._until.get(kind, 0)
+
+    def add(self, kind: EventKind, now: int, message: Message) -> None:
+        """Record an event. O(1)."""
+        self.offset += 1
+        if len(self._events) == CAPACITY:
+            self._oldest = self._events[0].offset + 1
+        self._events.append(Event(self.offset, kind, now, message))
+
+    def follow(
+        self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int
+    ) -> tuple[list[Event], int]:
+        """Prolong the recording and give events after ``since``, and where to go on. O(capacity)."""
+        anew = [kind for kind in kinds if not self.records(kind, now)]
+        if anew:
+            self.offset += 1
+            self._from.update(dict.fromkeys(anew, self.offset))
+        self._until.update(dict.fromkeys(kinds, now + LINGER))
+        self.active = True
+        if since is None:
+            return [], self.offset
+        events: list[Event] = []
+        if missed(since, self._oldest, self.offset, max(self._from[kind] for kind in kinds)):
+            start = max(self._oldest - 1, min(since, self.offset)) if since <= self.offset else self.offset
+            events.append(Event(start, EventKind.GAP, now, None))
+            since = start
+        found = (event for event in self._events if event.offset > since and event.kind in kinds)
+        events.extend(islice(found, limit))
+        return events, events[-1].offset if len(events) >= limit else self.offset
+
+    def idle(self, now: int) -> None:
+        """Stop recording what nobody has followed for long. O(kinds)."""
+        self.active = any(now < until for until in self._until.values())

@@ -1,0 +1,91 @@
+"""The port: what every store is to every face.
+
+A backend executes batches of operations (``supersoniq.core.ops``), and says when somebody who waits
+should look again. That is all. It does not wait, coalesce, retry or check: the faces do the first
+three and the core the last, so every backend behaves alike. The meaning of an operation is what
+``supersoniq.core.machine.Machine.apply`` does with it.
+
+To write one: subclass ``Backend``, run ``supersoniq.testing``'s conformance suite against it, and
+register a factory in the entry-point group ``supersoniq.backends`` under its URL scheme::
+
+    def connect(url: str, **options: object) -> Backend: ...
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from supersoniq.core.messages import Durability
+from supersoniq.core.ops import AnyOp
+
+__all__ = ["Backend", "Capabilities", "Factory", "Result", "Stir"]
+
+Result = Any
+"""What the operation gives, or the ``SupersoniqError`` that it raises."""
+Stir = Callable[[], None]
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend is, asked and never found out by failing."""
+
+    durability: Durability
+    """What a message survives once its publish has returned."""
+    lasting: bool
+    """Closing and opening it again finds everything as it was."""
+    shared: bool
+    """Several processes can open the same store at once."""
+
+
+class Backend(ABC):
+    """A store of queues."""
+
+    capabilities: Capabilities
+
+    direct: Callable[[AnyOp], Any] | None = None
+    """Execute one operation here and now, raising its error. Only for a store that never waits for
+    anything: faces then call this and skip batches and futures altogether."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Make it ready for use, in the running event loop.
+
+        Raises:
+            BackendUnavailable, IncompatibleStore: it cannot be used. Nothing is left open.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything. Operations in flight are finished first. Closing twice is fine."""
+
+    @abstractmethod
+    async def execute(self, batch: Sequence[AnyOp]) -> list[Result]:
+        """Execute operations that came at the same time, and give a result for each.
+
+        They came from concurrent callers, so they may be reordered, except that publishes to one
+        queue keep their order. Each is atomic by itself, and whoever is answered can rely on the
+        stated durability. An operation's own error stands in its place in the list; the others
+        are not touched by it.
+
+        The caller never cancels this.
+
+        Raises:
+            BackendUnavailable: none was done.
+            OutcomeUnknown: any of them may have been done.
+        """
+
+    @abstractmethod
+    def listen(self, queue: str, stir: Stir) -> Callable[[], None]:
+        """Have ``stir`` called, in the event loop, whenever something in that queue may have become
+        ready or an event was logged, by whomever and in whatever process. Gives what ends it.
+
+        It may be called too often, and late; never must a change go unheard that a caller could
+        not have seen in an operation begun after ``listen`` returned. What time alone changes
+        (``wake_in``) need not be told, unless the clock jumps.
+        """
+
+
+Factory = Callable[..., Backend]
