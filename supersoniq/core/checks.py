@@ -81,9 +81,7 @@ def priority(value: object) -> int:
     return integer("priority", value, MIN_PRIORITY, MAX_PRIORITY)
 
 
-def duration(
-    field: str, value: object, low: float = 0.0, high: float = MAX_DURATION
-) -> int:
+def duration(field: str, value: object, low: float = 0.0, high: float = MAX_DURATION) -> int:
     """A duration in seconds (a number or a ``timedelta``) as milliseconds, rounded up."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if (
@@ -100,7 +98,7 @@ def instant(field: str, value: object) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidArgument(field, value, "has no time zone; use datetime.now(UTC)")
-        return math.ceil(value.timestamp() * 1000)
+        value = math.ceil(value.timestamp() * 1000)
     return integer(field, value, 0, 253_402_300_799_999)
 
 

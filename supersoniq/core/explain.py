@@ -9,9 +9,7 @@ from supersoniq.core.timers import NEVER
 __all__ = ["explain"]
 
 
-def explain(
-    message: Message, *, now: int, until: int, paused_until: int | None, ahead: int
-) -> str:
+def explain(message: Message, *, now: int, until: int, paused_until: int | None, ahead: int) -> str:
     """A sentence for a person.
 
     Args:
@@ -40,7 +38,9 @@ def explain(
         )
     parts = ["It is ready"]
     if paused_until is not None:
-        end = "until resumed" if paused_until >= NEVER else f"for another {_span(paused_until - now)}"
+        end = (
+            "until resumed" if paused_until >= NEVER else f"for another {_span(paused_until - now)}"
+        )
         parts.append(f"but the queue is paused {end}")
     if message.recipient is not None:
         parts.append(f"but only for a consumer that asks as {message.recipient!r}")

@@ -105,7 +105,11 @@ class EventLog:
             return [], self.offset
         events: list[Event] = []
         if missed(since, self._oldest, self.offset, max(self._from[kind] for kind in kinds)):
-            start = max(self._oldest - 1, min(since, self.offset)) if since <= self.offset else self.offset
+            start = (
+                max(self._oldest - 1, min(since, self.offset))
+                if since <= self.offset
+                else self.offset
+            )
             events.append(Event(start, EventKind.GAP, now, None))
             since = start
         found = (event for event in self._events if event.offset > since and event.kind in kinds)

@@ -45,7 +45,9 @@ __all__ = [
     "prepare_item",
 ]
 
-Content = bytes | bytearray | memoryview | str | int | float | bool | None | list[Any] | dict[str, Any]
+Content = (
+    bytes | bytearray | memoryview | str | int | float | bool | None | list[Any] | dict[str, Any]
+)
 """What can be published: bytes, text, or any JSON value."""
 Duration = float | timedelta
 """Seconds."""
@@ -115,7 +117,9 @@ class Published(msgspec.Struct, frozen=True, gc=False):
         return format_id(self.number)
 
     def __repr__(self) -> str:
-        return f"Published(id={self.id!r}, duplicate={self.duplicate}, durability={self.durability!r})"
+        return (
+            f"Published(id={self.id!r}, duplicate={self.duplicate}, durability={self.durability!r})"
+        )
 
 
 class Details(msgspec.Struct, frozen=True, gc=False):

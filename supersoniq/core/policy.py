@@ -157,7 +157,11 @@ def _on_expiry(field: str, value: object) -> str:
 
 def _share(low: float, high: float) -> Any:
     def check(field: str, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not low <= value <= high
+        ):
             raise InvalidPolicy(field, value, f"takes a number from {low:g} to {high:g}")
         return float(value)
 
@@ -189,7 +193,9 @@ def _backoff(field: str, value: object) -> Backoff:
         parts[name] = _BACKOFF_CHECKS[name](f"{field}.{name}", part)
     made = Backoff(**parts)
     if made.initial > made.maximum:
-        raise InvalidPolicy(f"{field}.initial", made.initial, f"is over the maximum, {made.maximum:g}")
+        raise InvalidPolicy(
+            f"{field}.initial", made.initial, f"is over the maximum, {made.maximum:g}"
+        )
     return made
 
 

@@ -214,15 +214,14 @@ class QueueMachine:
             known = use.digest if use is not None else batch.get(key)
             if known is not None and known != mine:
                 number = use.number if use is not None else 0
-                raise KeyConflict(
-                    self.name, key, format_id(number) if number else "of this batch"
-                )
+                raise KeyConflict(self.name, key, format_id(number) if number else "of this batch")
             fresh += known is None
             batch[key] = mine
         if terms.max_length is not None:
             size = sizes(self._tally)
             length = size[Status.SCHEDULED] + size[_READY] + size[_LEASED]
-            if length + fresh > terms.max_length:
+            # Duplicates alone store nothing, so they are answered even where the queue is over.
+            if fresh and length + fresh > terms.max_length:
                 raise QueueFull(self.name, length, terms.max_length)
         return keyed
 
@@ -329,9 +328,7 @@ class QueueMachine:
         if deadline == record.until:
             return deadline
         rules.extend(record, deadline, self._tally)
-        lease = Lease(
-            self.name, record, self._seal, record.leases, record.deliveries, deadline
-        )
+        lease = Lease(self.name, record, self._seal, record.leases, record.deliveries, deadline)
         self._leases.lane(length).append(lease)
         self._leases.added(1)
         self._leases.ended()
@@ -348,10 +345,10 @@ class QueueMachine:
             self._expire(record, now)
 
     def _expire(self, record: Record, now: int) -> None:
-        if record.status is _READY:
-            self._line_of(record).left()
         source = record.status
         rules.expire(record, now, self._terms, self._tally)
+        if source is _READY:
+            self._line_of(record).left()  # not before: it may sweep out what is no longer ready
         self._moved(record, Move.EXPIRE, now, gone_from=source)
 
     def _moved(
@@ -399,9 +396,7 @@ class QueueMachine:
             line = self._addressed[recipient] = Line()
         return line
 
-    def _tell(
-        self, move: Move, record: Record, now: int, gone_from: Status | None = None
-    ) -> None:
+    def _tell(self, move: Move, record: Record, now: int, gone_from: Status | None = None) -> None:
         log = self._log
         if log.active and log.records(kind := KIND_OF[move], now):
             was = gone_from or (Status.DONE if move is Move.ACK else _DEAD)

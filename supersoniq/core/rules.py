@@ -67,7 +67,7 @@ _FORGET = {at: arc(Move.FORGET, at, None) for at in (_D, _X)}
 _CORRUPT = {at: arc(Move.CORRUPT, at, _X) for at in (_S, _R, _L)}
 
 LETTERS = {Outcome.ACK: "a", Outcome.NACK: "n", Outcome.RELEASE: "r", Outcome.REJECT: "j"}
-_LAPSED = "l"
+_LAPSED, _CORRUPTED = "l", "c"
 REMEMBERED = 32
 """Ended terms that a message remembers the outcome of."""
 
@@ -136,9 +136,7 @@ def release(record: Record, now: int, tally: list[int], delay: int | None) -> No
     record.available_at = now + (delay or 0)
 
 
-def reject(
-    record: Record, now: int, terms: Terms, tally: list[int], failure: str | None
-) -> None:
+def reject(record: Record, now: int, terms: Terms, tally: list[int], failure: str | None) -> None:
     """The consumer says that nobody can do it."""
     take(record, _REJECT, tally)
     _ended(record, "j", failure)
@@ -214,6 +212,8 @@ def corrupt(record: Record, now: int, terms: Terms, tally: list[int]) -> None:
     if source is None or source not in _CORRUPT:
         raise illegal(Move.CORRUPT, source)
     take(record, _CORRUPT[source], tally)
+    if source is _L:
+        _ended(record, _CORRUPTED)
     _bury(record, now, terms, tally, "corrupt")
 
 

@@ -39,6 +39,8 @@ class Table:
         """Add a record with a sequence above all others'. Amortised O(1)."""
         number = record.sequence >> _BITS
         if number != self._tail_number:
+            if self._left.get(self._tail_number) == 0:
+                del self._pages[self._tail_number], self._left[self._tail_number]
             self._tail = self._pages[number] = [None] * _SIZE
             self._tail_number = number
             self._left[number] = 0
@@ -76,5 +78,6 @@ class Table:
             here = [record for record in page if record is not None]
             assert len(here) == self._left[number], f"page {number} miscounts"
             assert all(record.sequence >> _BITS == number for record in here), "wrong page"
+            assert here or number == self._tail_number, f"page {number} is empty and still kept"
             count += len(here)
         assert count == self.length, f"{count} records, length {self.length}"

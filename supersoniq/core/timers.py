@@ -29,21 +29,20 @@ def held(lease: Lease) -> bool:
     """Whether the lease is its message's present one, with its present deadline."""
     record = lease.record
     return (
-        record.status is _LEASED
-        and record.leases == lease.term
-        and record.until == lease.deadline
+        record.status is _LEASED and record.leases == lease.term and record.until == lease.deadline
     )
 
 
 class LeaseClock:
     """Deadlines of leases."""
 
-    __slots__ = ("_ended", "_lanes", "_total")
+    __slots__ = ("_ended", "_lanes", "_total", "_trim_at")
 
     def __init__(self) -> None:
         self._lanes: dict[int, deque[Lease]] = {}
         self._ended = 0
         self._total = 0
+        self._trim_at = 1
 
     def lane(self, length: int) -> deque[Lease]:
         """The deque of leases of that length in milliseconds; append new ones, then ``added``."""
@@ -59,13 +58,22 @@ class LeaseClock:
     def ended(self, count: int = 1) -> None:
         """So many leases were settled or extended. Amortised O(count)."""
         self._ended += count
+        # Consumers choose their leases' lengths, so lanes may be many: they are all looked at only
+        # after as many leases have ended, and empty ones beyond a few are dropped.
+        if self._ended >= self._trim_at:
+            self._trim()
+
+    def _trim(self) -> None:
+        """Drop what has ended from the heads of the lanes. O(lanes), and what it drops."""
         for lane in self._lanes.values():
             while lane and not held(lane[0]):
                 lane.popleft()
                 self._ended -= 1
                 self._total -= 1
+        self._drop_empty()
         if self._ended > 64 + self._total // 2:
             self._sweep()
+        self._trim_at = self._ended + max(len(self._lanes), 1)
 
     def next(self) -> int:
         """The earliest deadline. Amortised O(lengths)."""
@@ -90,8 +98,16 @@ class LeaseClock:
                     over.append(lease)
                 else:
                     self._ended -= 1
+        self._drop_empty()
         over.sort(key=lambda lease: (lease.deadline, lease.record.sequence))
-        return over
+        # A lease that was extended away from its deadline and back to it stands in two lanes.
+        return [
+            lease for n, lease in enumerate(over) if not n or over[n - 1].record is not lease.record
+        ]
+
+    def _drop_empty(self) -> None:
+        if len(self._lanes) > 8:
+            self._lanes = {length: lane for length, lane in self._lanes.items() if lane}
 
     def _sweep(self) -> None:
         for length in list(self._lanes):

@@ -1,0 +1,168 @@
+"""Consuming: an iterator of deliveries, and a runner of handlers that drains when it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from supersoniq.api.delivery import Delivery
+from supersoniq.core.errors import BackendUnavailable, Closed, LeaseLost, OutcomeUnknown
+from supersoniq.core.messages import Lease
+
+if TYPE_CHECKING:
+    from supersoniq.api.queue import Queue
+
+__all__ = ["Handler", "Runner", "receive"]
+
+log = logging.getLogger("supersoniq")
+
+Handler = Callable[[Delivery], Awaitable[object]]
+PATIENCE = 5.0
+"""Longest pause, in seconds, between attempts while the store is out of reach."""
+
+
+async def receive(queue: Queue, prefetch: int, recipient: str | None) -> AsyncIterator[Delivery]:
+    """Deliveries as they come, until the broker closes.
+
+    What is fetched ahead and never handed out is released, uncounted, when the iterator ends.
+    """
+    engine = queue.engine
+    ahead: deque[tuple[Lease, int, float]] = deque()
+
+    def give_back() -> None:
+        if ahead:
+            engine.release_soon([lease for lease, _, _ in ahead])
+            ahead.clear()
+
+    loop = asyncio.get_running_loop()
+    stopped = engine.on_close(give_back)
+    try:
+        while not engine.closing:
+            if not ahead:
+                try:
+                    batch = await queue.lease(prefetch, recipient=recipient, wait=None)
+                except Closed:
+                    return
+                ahead.extend((lease, batch.length, batch.since) for lease in batch.leases)
+            lease, length, since = ahead.popleft()
+            if loop.time() < since + length / 1000:
+                yield Delivery(engine, lease, length, since)
+    finally:
+        stopped()
+        give_back()
+
+
+class Runner:
+    """Runs a handler on deliveries, several at a time.
+
+    A delivery is acknowledged when its handler returns, and nacked when it raises. ``stop`` (or
+    cancelling ``run``, or closing the broker) drains: nothing more is leased, handlers get the
+    grace time to finish, and what is not finished then is cancelled and released, uncounted.
+
+    Args:
+        queue: whose messages.
+        handler: called with each delivery.
+        concurrency: handlers at the same time, 1 or more.
+        grace: seconds that running handlers get when it stops.
+        recipient: whose messages, beside the unaddressed ones.
+        stop: the event that stops it; its own if there is none.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        handler: Handler,
+        *,
+        concurrency: int,
+        grace: float,
+        recipient: str | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self._queue = queue
+        self._handler = handler
+        self._concurrency = concurrency
+        self._grace = grace
+        self._recipient = recipient
+        self._stopping = stop if stop is not None else asyncio.Event()
+        self._finished = asyncio.Event()
+        self._freed = asyncio.Event()
+        self._busy: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Begin to drain. Safe to call more than once."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped, then drain."""
+        undo = self._queue.engine.on_close(self._farewell)
+        taking = asyncio.ensure_future(self._take_all())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._stopping.set()
+            stopping.cancel()
+            taking.cancel()
+            try:
+                await self._drain(taking)
+            finally:
+                undo()
+                self._finished.set()
+        if not taking.cancelled() and (error := taking.exception()) is not None:
+            raise error
+
+    async def _take_all(self) -> None:
+        pause = 0.05
+        while not self._stopping.is_set():
+            room = self._concurrency - len(self._busy)
+            if room == 0:
+                self._freed.clear()
+                await self._freed.wait()
+                continue
+            try:
+                batch = await self._queue.lease(room, recipient=self._recipient, wait=None)
+            except Closed:
+                return
+            except (BackendUnavailable, OutcomeUnknown) as error:
+                log.warning("%r: %s; trying again in %.2g s", self._queue, error, pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PATIENCE)
+                continue
+            pause = 0.05
+            for lease in batch.leases:
+                delivery = Delivery(self._queue.engine, lease, batch.length, batch.since)
+                task = asyncio.ensure_future(self._handle(delivery))
+                self._busy.add(task)
+                task.add_done_callback(self._free)
+
+    def _free(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        self._freed.set()
+
+    async def _handle(self, delivery: Delivery) -> None:
+        try:
+            async with delivery:
+                await self._handler(delivery)
+        except LeaseLost as error:
+            log.warning("%r: %s", delivery, error)
+        except Exception:
+            log.exception("%r: its handler failed", delivery)
+
+    async def _drain(self, taking: asyncio.Task[None]) -> None:
+        await asyncio.gather(taking, return_exceptions=True)
+        try:
+            if self._busy:
+                await asyncio.wait(self._busy, timeout=self._grace)
+        finally:
+            # Also when draining itself is cancelled: no handler may outlive its runner.
+            left = list(self._busy)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _farewell(self) -> None:
+        self.stop()
+        await self._finished.wait()

@@ -1,0 +1,319 @@
+"""A delivery: one message in the hands of one consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from supersoniq.api.engine import Engine
+from supersoniq.core import checks
+from supersoniq.core.errors import Closed, LeaseLost, SupersoniqError
+from supersoniq.core.messages import Duration, Lease, Message
+from supersoniq.core.ops import Outcome, Settle, Settlement
+from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
+from supersoniq.core.states import Status
+
+__all__ = ["Delivery", "failure_of"]
+
+log = logging.getLogger("supersoniq")
+
+
+def failure_of(error: BaseException) -> str:
+    """An exception as the reason of a nack: its type and message, shortened."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= checks.MAX_REASON else text[: checks.MAX_REASON - 3] + "..."
+
+
+class Delivery:
+    """A leased message, with what its consumer can say about it.
+
+    All the message's fields are attributes. ``async with`` it to have it acknowledged at the end of
+    the block, or nacked if the block raises (the exception goes on), or released uncounted if
+    the block is cancelled. While the block runs, its lease is extended at each third of its length.
+    If the lease is lost all the same (the store was out of reach for too long, or somebody purged
+    the queue), ``lost`` is set, the block is cancelled, and ``LeaseLost`` is raised in its place:
+    the message is, or will be, somebody else's.
+    """
+
+    __slots__ = (
+        "_engine",
+        "_keeper",
+        "_length",
+        "_message",
+        "_trusted",
+        "lease",
+        "lost",
+        "settled",
+    )
+
+    def __init__(self, engine: Engine, lease: Lease, length: int, since: float) -> None:
+        self.lease = lease
+        """What the store gave; its ``receipt`` settles it from anywhere."""
+        self.lost = False
+        """Whether the lease is known to be lost."""
+        self.settled: Outcome | None = None
+        """What was said of it, once that was accepted."""
+        self._engine = engine
+        self._length = length
+        self._trusted = since + length / 1000
+        self._message: Message | None = None
+        self._keeper: _Keeper | None = None
+        engine.hold(self)
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.id} of {self.queue!r}, attempt {self.attempt}>"
+
+    @property
+    def message(self) -> Message:
+        """The message as it was leased."""
+        if self._message is None:
+            self._message = self.lease.message()
+        return self._message
+
+    if TYPE_CHECKING:
+        id: str
+        content_type: str
+        headers: dict[str, str]
+        sender: str | None
+        recipient: str | None
+        priority: int
+        key: str | None
+        created_at: int
+        available_at: int
+        expires_at: int | None
+        status: Status
+        deliveries: int
+        reason: str | None
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            # The message's fields, made only for those who look.
+            if name in Message.__struct_fields__:
+                return getattr(self.message, name)
+            raise AttributeError(f"a delivery has no {name!r}")
+
+    @property
+    def content(self) -> bytes:
+        """The content."""
+        return self.lease.record.content
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        return self.lease.queue
+
+    @property
+    def receipt(self) -> str:
+        """The opaque text that settles this delivery, from any process."""
+        return self.lease.receipt
+
+    @property
+    def attempt(self) -> int:
+        """Which delivery of the message this is, from 1."""
+        return self.lease.attempt
+
+    @property
+    def deadline(self) -> int:
+        """When the lease ends, in milliseconds since the epoch on the store's clock."""
+        return self.lease.deadline
+
+    @property
+    def time_left(self) -> float:
+        """Seconds for which the lease can be trusted, at least; negative when it is over."""
+        return self._trusted - asyncio.get_running_loop().time()
+
+    def text(self) -> str:
+        """The content as UTF-8 text.
+
+        Raises:
+            UnicodeDecodeError: it is not UTF-8.
+        """
+        return self.lease.record.content.decode()
+
+    def json(self) -> Any:
+        """The content as a JSON value.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        return json.loads(self.lease.record.content)
+
+    async def ack(self) -> None:
+        """The work is done: the message is finished.
+
+        Repeating it is answered as the first time, as long as the queue keeps the message.
+
+        Raises:
+            LeaseLost: the lease is over; nothing has changed.
+            OutcomeUnknown: it may have been accepted; repeating it is safe.
+        """
+        await self._settle(Settlement(self.lease, Outcome.ACK))
+
+    async def nack(self, delay: Duration | None = None, reason: str | None = None) -> None:
+        """The work failed: the message comes back, or dies at the queue's ``max_deliveries``.
+
+        Args:
+            delay: seconds until it is ready again; ``None`` is the queue's backoff.
+            reason: what failed, at most 1,000 characters; kept with the message.
+
+        Raises:
+            LeaseLost, OutcomeUnknown: as for ``ack``.
+            InvalidArgument: nothing has changed.
+        """
+        wait = None if delay is None else checks.duration("delay", delay)
+        settlement = Settlement(self.lease, Outcome.NACK, wait, checks.reason(reason))
+        await self._settle(settlement)
+
+    async def release(self, delay: Duration = 0) -> None:
+        """Give the message back untried: this delivery does not count.
+
+        Args:
+            delay: seconds until it is ready again.
+
+        Raises:
+            LeaseLost, OutcomeUnknown: as for ``ack``.
+            InvalidArgument: nothing has changed.
+        """
+        wait = checks.duration("delay", delay)
+        await self._settle(Settlement(self.lease, Outcome.RELEASE, wait))
+
+    async def reject(self, reason: str | None = None) -> None:
+        """Nobody can do this: the message is dead at once.
+
+        Args:
+            reason: why, at most 1,000 characters; kept with the message.
+
+        Raises:
+            LeaseLost, OutcomeUnknown: as for ``ack``.
+            InvalidArgument: nothing has changed.
+        """
+        text = checks.reason(reason)
+        await self._settle(Settlement(self.lease, Outcome.REJECT, reason=text))
+
+    async def extend(self, seconds: Duration | None = None) -> int:
+        """Hold the message until that many seconds from now; gives the new deadline.
+
+        Args:
+            seconds: 0.1 s to 12 h; ``None`` is the length of this lease.
+
+        Raises:
+            LeaseLost: the lease is over; nothing has changed.
+            InvalidArgument: nothing has changed.
+        """
+        if seconds is None:
+            length = self._length
+        else:
+            length = checks.duration("seconds", seconds, MIN_LEASE, MAX_LEASE)
+        asked = asyncio.get_running_loop().time()
+        settlement = Settlement(self.lease, Outcome.EXTEND, duration=length)
+        deadline = await self._call(settlement)
+        assert deadline is not None
+        self._trusted = asked + length / 1000
+        old = self.lease
+        self.lease = Lease(old.queue, old.record, old.seal, old.term, old.attempt, deadline)
+        return deadline
+
+    async def _settle(self, settlement: Settlement) -> None:
+        await self._call(settlement)
+        self.settled = settlement.outcome
+        self._engine.held.discard(self)
+
+    async def _call(self, settlement: Settlement) -> int | None:
+        verdicts = await self._engine.call(Settle(self.lease.queue, (settlement,)))
+        verdict: int | SupersoniqError | None = verdicts[0]
+        if isinstance(verdict, SupersoniqError):
+            if isinstance(verdict, LeaseLost):
+                self.lost = True
+                self._engine.held.discard(self)
+            raise verdict
+        return verdict
+
+    async def __aenter__(self) -> Delivery:
+        self._keeper = _Keeper(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and keeper.stop(error):
+            raise LeaseLost("it lapsed while its block was running") from error
+        if self.settled is not None or self.lost:
+            return
+        if error is None:
+            await self.ack()
+            return
+        try:
+            if isinstance(error, Exception):
+                await self.nack(reason=failure_of(error))
+            else:
+                await asyncio.shield(self.release())
+        except SupersoniqError as failed:
+            # The block's own error is what its author must see; the lease will lapse.
+            log.warning("%r could not be given back after %r: %s", self, error, failed)
+
+    async def _keep(self) -> float | None:
+        """Extend; gives seconds until the next time, or ``None`` if the lease is lost."""
+        try:
+            await self.extend(self._length / 1000)
+        except LeaseLost:
+            self.lost = self.settled is None
+            return None
+        except Closed:
+            return None
+        except SupersoniqError as error:
+            log.warning("%r could not be extended: %s", self, error)
+            left = self.time_left
+            if left <= 0:
+                self.lost = True
+                return None
+            return min(left, self._length / 9000)
+        return self._length / 3000
+
+
+class _Keeper:
+    """Extends a delivery's lease while a block runs. Costs a timer; a task only when it is due."""
+
+    __slots__ = ("_cancelled", "_delivery", "_task", "_timer", "_worker")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._worker = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        first = max(min(delivery.time_left, delivery._length / 3000), 0)
+        self._timer: asyncio.TimerHandle | None
+        self._timer = asyncio.get_running_loop().call_later(first, self._due)
+
+    def stop(self, error: BaseException | None) -> bool:
+        """End; whether the block was cancelled because the lease was lost."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._cancelled and self._worker is not None:
+            # As asyncio.timeout does: our own cancellation, and no other one besides it.
+            return self._worker.uncancel() <= 0 and isinstance(error, asyncio.CancelledError)
+        return False
+
+    def _due(self) -> None:
+        self._timer = None
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        delivery = self._delivery
+        if delivery.settled is not None:
+            return
+        again = await delivery._keep()
+        if again is not None:
+            self._timer = asyncio.get_running_loop().call_later(again, self._due)
+        elif delivery.lost and self._worker is not None:
+            self._cancelled = True
+            self._worker.cancel("the lease was lost")

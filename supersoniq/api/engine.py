@@ -1,0 +1,181 @@
+"""The engine: one backend, and what all faces need around it.
+
+Every call goes through here as an operation. A backend that never waits (``direct``) is called at
+once; any other gets batches from the coalescer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from supersoniq.api.coalescer import Coalescer
+from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
+from supersoniq.core.errors import Closed, SupersoniqError
+from supersoniq.core.messages import Lease
+from supersoniq.core.ops import AnyOp, Outcome, Settle, Settlement, Take
+from supersoniq.port import Backend
+
+if TYPE_CHECKING:
+    from supersoniq.api.delivery import Delivery
+
+__all__ = ["Engine"]
+
+log = logging.getLogger("supersoniq")
+
+
+class Engine:
+    """Carries out operations on one backend.
+
+    Args:
+        backend: an open backend. The engine does not close it.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.deletions = 0
+        """Queues deleted through this engine; whoever declared one must then do so again."""
+        self._direct = backend.direct
+        self._coalescer = Coalescer(backend.execute)
+        self._rooms: dict[RoomKey, WaitingRoom] = {}
+        self._closing = False
+        self._farewells: set[Callable[[], Awaitable[None] | None]] = set()
+        self.held: set[Delivery] = set()
+        """Deliveries that were neither settled nor seen to be lost."""
+        self._sweep_at = 1024
+
+    @property
+    def closing(self) -> bool:
+        """Whether ``close`` has begun: nothing is leased any more."""
+        return self._closing
+
+    async def call(self, op: AnyOp) -> Any:
+        """Carry out an operation and give its result.
+
+        Raises:
+            SupersoniqError: as the operation says.
+            Closed: the broker is closed.
+        """
+        if self._direct is not None:
+            return self._direct(op)
+        return await self._coalescer.submit(op)
+
+    def submit(
+        self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Carry out an operation and call back, at once where the backend is direct."""
+        try:
+            if self._direct is not None:
+                result = self._direct(op)
+            else:
+                future = self._coalescer.submit(op)
+                future.add_done_callback(lambda f: _report(f, done, failed))
+                return
+        except SupersoniqError as error:
+            failed(error)
+            return
+        done(result)
+
+    async def take(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        recipient: str | None = None,
+        duration: int | None = None,
+        wait: float | None = 0,
+    ) -> Batch:
+        """Lease up to ``limit`` messages as soon as there is one.
+
+        Args:
+            queue: the queue's name.
+            limit: 1 or more.
+            recipient: whose messages, beside the unaddressed ones.
+            duration: of the leases in milliseconds; ``None``: the queue's.
+            wait: seconds to wait for the first; ``None``: for ever; 0: not at all.
+
+        Raises:
+            Closed: the broker is or was closed meanwhile.
+            SupersoniqError: looking failed.
+        """
+        key = RoomKey(queue, recipient, duration)
+        room = self._rooms.get(key)
+        if room is None:
+            if self._closing:
+                raise Closed("the broker")
+            if self._direct is not None:
+                asked = asyncio.get_running_loop().time()
+                taken = self._direct(Take(queue, limit, recipient, duration))
+                if taken.leases or wait == 0:
+                    return Batch(taken.leases, taken.length, asked)
+            room = self._rooms[key] = WaitingRoom(self, key, self._drop)
+        return await room.take(limit, wait)
+
+    def release_soon(self, leases: Sequence[Lease]) -> None:
+        """Give leases back, uncounted, in the background; they would lapse otherwise."""
+        queues: dict[str, list[Settlement]] = {}
+        for lease in leases:
+            settlement = Settlement(lease, Outcome.RELEASE)
+            queues.setdefault(lease.queue, []).append(settlement)
+        for queue, settlements in queues.items():
+            self.submit(Settle(queue, settlements), _ignore, _grumble)
+
+    def hold(self, delivery: Delivery) -> None:
+        """Remember a delivery, to be released at the end if it is not settled. Amortised O(1)."""
+        self.held.add(delivery)
+        if len(self.held) > self._sweep_at:
+            # Consumers that drop deliveries unsettled must not fill the memory.
+            self.held = {kept for kept in self.held if kept.time_left > 0}
+            self._sweep_at = max(1024, 2 * len(self.held))
+
+    def on_close(self, callback: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
+        """Have a function called when closing begins, and what it gives awaited before going on.
+
+        Gives what takes that back.
+        """
+        self._farewells.add(callback)
+        return lambda: self._farewells.discard(callback)
+
+    async def close(self) -> None:
+        """Send waiters away with ``Closed``, give back what is held, finish what was submitted."""
+        if self._closing:
+            return
+        self._closing = True
+        goodbyes = [goodbye for callback in list(self._farewells) if (goodbye := callback())]
+        for room in list(self._rooms.values()):
+            room.fail(Closed("the broker"))
+        await asyncio.gather(*goodbyes)
+        held = [delivery.lease for delivery in self.held if delivery.time_left > 0]
+        self.held.clear()
+        self.release_soon(held)
+        # What was under way may bring leases for those who were just sent away, to be released.
+        for _ in range(3):
+            await self._coalescer.drain()
+            await asyncio.sleep(0)
+        await self._coalescer.close()
+
+    def _drop(self, key: RoomKey, room: WaitingRoom) -> None:
+        if self._rooms.get(key) is room:
+            del self._rooms[key]
+
+
+def _report(
+    future: asyncio.Future[Any], done: Callable[[Any], None], failed: Callable[[Exception], None]
+) -> None:
+    if future.cancelled():
+        return
+    error = future.exception()
+    if isinstance(error, Exception):
+        failed(error)
+    else:
+        done(future.result())
+
+
+def _ignore(_result: object) -> None:
+    """Take no notice."""
+
+
+def _grumble(error: Exception) -> None:
+    log.warning("leases could not be released and will lapse: %s", error)

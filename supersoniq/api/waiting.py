@@ -1,0 +1,184 @@
+"""The waiting room: consumers of one kind, and the one who looks on their behalf.
+
+Consumers that ask alike (same queue, recipient and lease) stand in line here. One ``Take`` asks for
+as many messages as all of them want; what it gives is handed out from the front. Where nothing is
+left, nobody looks again until the backend stirs or the clock reaches the instant at which it said
+that something will change. So a waiting consumer costs nothing, a message wakes just
+the one who gets it, and a hundred waiters make one call.
+
+**Nothing is lost on the way.** A consumer that stopped waiting while its message was under way, by
+time-out or cancellation, never sees it; the message is then released at once, uncounted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from supersoniq.core.messages import Lease
+from supersoniq.core.ops import Take, Taken
+
+if TYPE_CHECKING:
+    from supersoniq.api.engine import Engine
+
+__all__ = ["Batch", "RoomKey", "WaitingRoom"]
+
+MOST = 10_000
+"""Messages in one ``Take``."""
+
+
+class Batch(NamedTuple):
+    """Leases, as a consumer gets them."""
+
+    leases: list[Lease]
+    length: int
+    """Of the leases, in milliseconds."""
+    since: float
+    """When they were asked for, on the event loop's clock: they last from then at the least."""
+
+
+class RoomKey(NamedTuple):
+    """What the consumers of one room have in common."""
+
+    queue: str
+    recipient: str | None
+    duration: int | None
+
+
+class _Waiter(NamedTuple):
+    limit: int
+    once: bool
+    """Wants to know now: gets an empty batch rather than wait."""
+    future: asyncio.Future[Batch]
+
+
+_NONE = Batch([], 0, 0.0)
+
+
+class WaitingRoom:
+    """Where the consumers of one kind wait.
+
+    Args:
+        engine: what carries out operations.
+        key: what they ask for.
+        empty: called when the room is empty and does nothing any more.
+    """
+
+    def __init__(
+        self, engine: Engine, key: RoomKey, empty: Callable[[RoomKey, WaitingRoom], None]
+    ) -> None:
+        self._engine = engine
+        self._key = key
+        self._empty = empty
+        self._loop = asyncio.get_running_loop()
+        self._waiters: deque[_Waiter] = deque()
+        self._looking = False
+        self._again = False
+        self._asked = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._deaf = engine.backend.listen(key.queue, self._look)
+
+    async def take(self, limit: int, wait: float | None) -> Batch:
+        """Up to ``limit`` leases as soon as there is one; none after ``wait`` seconds.
+
+        Raises:
+            SupersoniqError: looking failed.
+        """
+        waiter = _Waiter(limit, wait == 0, self._loop.create_future())
+        self._waiters.append(waiter)
+        timeout = None
+        if wait:
+            timeout = self._loop.call_later(wait, self._give_up, waiter)
+        self._look()
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled():
+                if waiter.future.exception() is None:
+                    self._engine.release_soon(waiter.future.result().leases)
+            else:
+                waiter.future.cancel()
+                self._leave(waiter)
+            raise
+        finally:
+            if timeout is not None:
+                timeout.cancel()
+
+    def fail(self, error: Exception) -> None:
+        """Send everybody away with an error."""
+        while self._waiters:
+            future = self._waiters.popleft().future
+            if not future.done():
+                future.set_exception(error)
+        self._shut()
+
+    def _look(self) -> None:
+        """Look for messages, unless somebody is already looking: then once more afterwards."""
+        if self._looking:
+            self._again = True
+            return
+        if not self._waiters:
+            self._shut()
+            return
+        self._looking, self._again = True, False
+        self._asked = self._loop.time()
+        wanted = min(sum(waiter.limit for waiter in self._waiters), MOST)
+        op = Take(self._key.queue, wanted, self._key.recipient, self._key.duration)
+        self._engine.submit(op, self._got, self._failed)
+
+    def _got(self, taken: Taken) -> None:
+        self._looking = False
+        leases = taken.leases
+        given = 0
+        while self._waiters and given < len(leases):
+            waiter = self._waiters.popleft()
+            if waiter.future.done():
+                continue
+            share = leases[given : given + waiter.limit]
+            given += len(share)
+            waiter.future.set_result(Batch(share, taken.length, self._asked))
+        if given < len(leases):
+            self._engine.release_soon(leases[given:])
+        if self._again or (leases and self._waiters and given == len(leases)):
+            self._look()
+            return
+        for waiter in [w for w in self._waiters if w.once]:
+            self._waiters.remove(waiter)
+            if not waiter.future.done():
+                waiter.future.set_result(_NONE)
+        if not self._waiters:
+            self._shut()
+        elif taken.wake_in is not None:
+            self._wake_after(taken.wake_in / 1000)
+
+    def _failed(self, error: Exception) -> None:
+        self._looking = False
+        self.fail(error)
+
+    def _wake_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # A store's clock counts whole milliseconds: a hair too early would mean to look twice.
+        self._timer = self._loop.call_later(seconds + 0.0005, self._look)
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        if not waiter.future.done():
+            waiter.future.set_result(_NONE)
+            self._leave(waiter)
+
+    def _leave(self, waiter: _Waiter) -> None:
+        try:
+            self._waiters.remove(waiter)
+        except ValueError:
+            return
+        if not self._waiters and not self._looking:
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deaf()
+        self._empty(self._key, self)
