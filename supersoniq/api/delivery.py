@@ -232,23 +232,29 @@ class Delivery:
             raise verdict
         return verdict
 
-    async def __aenter__(self) -> Delivery:
-        self._keeper = _Keeper(self)
-        return self
+    async def keep(self, worker: asyncio.Task[Any] | None = None) -> None:
+        """Extend the lease from now on, until ``finish``; what ``async with`` does.
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+        Args:
+            worker: the task to cancel if the lease is lost.
+        """
+        self._keeper = _Keeper(self, worker)
+
+    async def finish(self, error: BaseException | None = None) -> None:
+        """Stop extending, and settle by how the work ended, unless it was settled by hand.
+
+        Raises:
+            LeaseLost: the lease was lost; nothing has changed.
+        """
         keeper, self._keeper = self._keeper, None
         if keeper is not None and keeper.stop(error):
             raise LeaseLost("it lapsed while its block was running") from error
-        if self.settled is not None or self.lost:
+        if self.settled is not None:
             return
         if error is None:
             await self.ack()
+            return
+        if self.lost:
             return
         try:
             if isinstance(error, Exception):
@@ -258,6 +264,18 @@ class Delivery:
         except SupersoniqError as failed:
             # The block's own error is what its author must see; the lease will lapse.
             log.warning("%r could not be given back after %r: %s", self, error, failed)
+
+    async def __aenter__(self) -> Delivery:
+        await self.keep(asyncio.current_task())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.finish(error)
 
     async def _keep(self) -> float | None:
         """Extend; gives seconds until the next time, or ``None`` if the lease is lost."""
@@ -283,9 +301,9 @@ class _Keeper:
 
     __slots__ = ("_cancelled", "_delivery", "_task", "_timer", "_worker")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, worker: asyncio.Task[Any] | None) -> None:
         self._delivery = delivery
-        self._worker = asyncio.current_task()
+        self._worker = worker
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
         first = max(min(delivery.time_left, delivery._length / 3000), 0)

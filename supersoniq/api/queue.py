@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from supersoniq.api.engine import Engine
 from supersoniq.api.waiting import Batch
 from supersoniq.api.watch import Watch, event_kinds
 from supersoniq.core import checks, ops
-from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.errors import InvalidArgument, LeaseLost
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import (
     Content,
@@ -25,6 +25,7 @@ from supersoniq.core.messages import (
     prepare,
     prepare_item,
 )
+from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE, Policy
 from supersoniq.core.states import Status
 
@@ -194,6 +195,23 @@ class Queue:
             duration=length,
             wait=seconds,
         )
+
+    async def ack_many(self, deliveries: Sequence[Delivery]) -> list[LeaseLost | None]:
+        """Acknowledge deliveries of this queue in one call; each gets its own verdict.
+
+        Returns:
+            For each, ``None`` if it is acknowledged, or the ``LeaseLost`` that says why not.
+        """
+        settlements = [Settlement(delivery.lease, Outcome.ACK) for delivery in deliveries]
+        verdicts = await self.engine.call(ops.Settle(self.name, settlements))
+        held = self.engine.held
+        for delivery, verdict in zip(deliveries, verdicts, strict=True):
+            held.discard(delivery)
+            if verdict is None:
+                delivery.settled = Outcome.ACK
+            else:
+                delivery.lost = True
+        return list(verdicts)
 
     def receive(
         self, prefetch: int = 1, *, recipient: str | None = None
