@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from supersoniq.api.delivery import Delivery
@@ -24,7 +24,9 @@ PATIENCE = 5.0
 """Longest pause, in seconds, between attempts while the store is out of reach."""
 
 
-async def receive(queue: Queue, prefetch: int, recipient: str | None) -> AsyncIterator[Delivery]:
+async def receive(
+    queue: Queue, prefetch: int, recipient: str | None
+) -> AsyncGenerator[Delivery, None]:
     """Deliveries as they come, until the broker closes.
 
     What is fetched ahead and never handed out is released, uncounted, when the iterator ends.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -215,7 +215,7 @@ class Queue:
 
     def receive(
         self, prefetch: int = 1, *, recipient: str | None = None
-    ) -> AsyncIterator[Delivery]:
+    ) -> AsyncGenerator[Delivery, None]:
         """Deliveries as they come, for ``async for``; ends when the broker closes.
 
         Args:
