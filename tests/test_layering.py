@@ -28,7 +28,7 @@ ROOMS = {
 PURE = {
     "__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "enum",
     "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator",
-    "queue", "re", "sortedcontainers", "string", "struct", "types", "typing", "uuid", "zlib",
+    "queue", "re", "reprlib", "sortedcontainers", "string", "struct", "types", "typing", "uuid", "zlib",
 }  # fmt: skip
 # Imported by name only in their own rooms; everywhere else they must not be needed.
 HEAVY = {

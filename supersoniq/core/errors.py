@@ -32,7 +32,9 @@ would. ``code`` is the stable word for it (the tail of the problem ``type`` over
 
 from __future__ import annotations
 
+import math
 import queue
+import reprlib
 from typing import Any, ClassVar
 
 __all__ = [
@@ -325,11 +327,14 @@ class Closed(SupersoniqError, RuntimeError):
 
 def _shown(value: Any) -> Any:
     """A value as an error may carry it: short, and made of what JSON can say."""
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
     if isinstance(value, int):
         return value if abs(value) < 1 << 63 else f"an integer of {value.bit_length()} bits"
-    text = value if isinstance(value, str) else repr(value)
+    # reprlib: neither a deep nor a huge value may break the error that complains of it.
+    text = value if isinstance(value, str) else reprlib.repr(value)
     if len(text) > 80:
         text = text[:77] + "..."
     return text.encode("utf-8", "backslashreplace").decode()

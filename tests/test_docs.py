@@ -1,0 +1,23 @@
+"""What the documents say is so."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_state_diagram_is_the_table() -> None:
+    generator = load(DOCS / "make_states.py")
+    assert (DOCS / "states.md").read_text() == generator.page(), "run: python docs/make_states.py"
