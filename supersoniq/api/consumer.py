@@ -6,37 +6,34 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from supersoniq.api.delivery import Delivery
+from supersoniq.api.engine import Engine
+from supersoniq.api.waiting import Batch
 from supersoniq.core.errors import BackendUnavailable, Closed, LeaseLost, OutcomeUnknown
 from supersoniq.core.messages import Lease
 
-if TYPE_CHECKING:
-    from supersoniq.api.queue import Queue
-
-__all__ = ["Handler", "Runner", "receive"]
+__all__ = ["Handler", "Leaser", "Runner", "receive"]
 
 log = logging.getLogger("supersoniq")
 
+Leaser = Callable[[int], Awaitable[Batch]]
+"""Waits for up to so many leases."""
 Handler = Callable[[Delivery], Awaitable[object]]
 PATIENCE = 5.0
 """Longest pause, in seconds, between attempts while the store is out of reach."""
 
 
-async def receive(
-    queue: Queue, prefetch: int, recipient: str | None
-) -> AsyncGenerator[Delivery, None]:
+async def receive(engine: Engine, lease: Leaser, prefetch: int) -> AsyncGenerator[Delivery, None]:
     """Deliveries as they come, until the broker closes.
 
     What is fetched ahead and never handed out is released, uncounted, when the iterator ends.
     """
-    engine = queue.engine
     ahead: deque[tuple[Lease, int, float]] = deque()
 
     def give_back() -> None:
         if ahead:
-            engine.release_soon([lease for lease, _, _ in ahead])
+            engine.release_soon([held for held, _, _ in ahead])
             ahead.clear()
 
     loop = asyncio.get_running_loop()
@@ -45,13 +42,13 @@ async def receive(
         while not engine.closing:
             if not ahead:
                 try:
-                    batch = await queue.lease(prefetch, recipient=recipient, wait=None)
+                    batch = await lease(prefetch)
                 except Closed:
                     return
-                ahead.extend((lease, batch.length, batch.since) for lease in batch.leases)
-            lease, length, since = ahead.popleft()
+                ahead.extend((held, batch.length, batch.since) for held in batch.leases)
+            held, length, since = ahead.popleft()
             if loop.time() < since + length / 1000:
-                yield Delivery(engine, lease, length, since)
+                yield Delivery(engine, held, length, since)
     finally:
         stopped()
         give_back()
@@ -65,29 +62,29 @@ class Runner:
     grace time to finish, and what is not finished then is cancelled and released, uncounted.
 
     Args:
-        queue: whose messages.
+        engine: what carries out operations.
+        lease: where deliveries come from.
         handler: called with each delivery.
         concurrency: handlers at the same time, 1 or more.
         grace: seconds that running handlers get when it stops.
-        recipient: whose messages, beside the unaddressed ones.
         stop: the event that stops it; its own if there is none.
     """
 
     def __init__(
         self,
-        queue: Queue,
+        engine: Engine,
+        lease: Leaser,
         handler: Handler,
         *,
         concurrency: int,
         grace: float,
-        recipient: str | None = None,
         stop: asyncio.Event | None = None,
     ) -> None:
-        self._queue = queue
+        self._engine = engine
+        self._lease = lease
         self._handler = handler
         self._concurrency = concurrency
         self._grace = grace
-        self._recipient = recipient
         self._stopping = stop if stop is not None else asyncio.Event()
         self._finished = asyncio.Event()
         self._freed = asyncio.Event()
@@ -99,7 +96,7 @@ class Runner:
 
     async def run(self) -> None:
         """Work until stopped, then drain."""
-        undo = self._queue.engine.on_close(self._farewell)
+        undo = self._engine.on_close(self._farewell)
         taking = asyncio.ensure_future(self._take_all())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -125,17 +122,17 @@ class Runner:
                 await self._freed.wait()
                 continue
             try:
-                batch = await self._queue.lease(room, recipient=self._recipient, wait=None)
+                batch = await self._lease(room)
             except Closed:
                 return
             except (BackendUnavailable, OutcomeUnknown) as error:
-                log.warning("%r: %s; trying again in %.2g s", self._queue, error, pause)
+                log.warning("no messages: %s; trying again in %.2g s", error, pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PATIENCE)
                 continue
             pause = 0.05
-            for lease in batch.leases:
-                delivery = Delivery(self._queue.engine, lease, batch.length, batch.since)
+            for held in batch.leases:
+                delivery = Delivery(self._engine, held, batch.length, batch.since)
                 task = asyncio.ensure_future(self._handle(delivery))
                 self._busy.add(task)
                 task.add_done_callback(self._free)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from supersoniq.api.coalescer import Coalescer
 from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
@@ -18,12 +18,19 @@ from supersoniq.core.messages import Lease
 from supersoniq.core.ops import AnyOp, Outcome, Settle, Settlement, Take
 from supersoniq.port import Backend
 
-if TYPE_CHECKING:
-    from supersoniq.api.delivery import Delivery
-
 __all__ = ["Engine"]
 
 log = logging.getLogger("supersoniq")
+
+
+class Held(Protocol):
+    """A delivery, as far as the engine knows it."""
+
+    lease: Lease
+
+    @property
+    def time_left(self) -> float:
+        """Seconds for which its lease can be trusted."""
 
 
 class Engine:
@@ -35,6 +42,7 @@ class Engine:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self.listen = backend.listen
         self.deletions = 0
         """Queues deleted through this engine; whoever declared one must then do so again."""
         self._direct = backend.direct
@@ -42,7 +50,7 @@ class Engine:
         self._rooms: dict[RoomKey, WaitingRoom] = {}
         self._closing = False
         self._farewells: set[Callable[[], Awaitable[None] | None]] = set()
-        self.held: set[Delivery] = set()
+        self.held: set[Held] = set()
         """Deliveries that were neither settled nor seen to be lost."""
         self._sweep_at = 1024
 
@@ -122,7 +130,7 @@ class Engine:
         for queue, settlements in queues.items():
             self.submit(Settle(queue, settlements), _ignore, _grumble)
 
-    def hold(self, delivery: Delivery) -> None:
+    def hold(self, delivery: Held) -> None:
         """Remember a delivery, to be released at the end if it is not settled. Amortised O(1)."""
         self.held.add(delivery)
         if len(self.held) > self._sweep_at:

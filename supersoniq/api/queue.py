@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from supersoniq.api.consumer import Handler, Runner, receive
@@ -226,7 +227,7 @@ class Queue:
         checks.integer("prefetch", prefetch, 1, checks.MAX_BATCH)
         if recipient is not None:
             checks.label("recipient", recipient, checks.MAX_SUBJECT)
-        return receive(self, prefetch, recipient)
+        return receive(self.engine, partial(self.lease, recipient=recipient), prefetch)
 
     async def run(
         self,
@@ -255,8 +256,9 @@ class Queue:
         if not callable(handler):
             raise InvalidArgument("handler", handler, "takes an async function of a Delivery")
         seconds = checks.duration("grace", grace) / 1000
+        lease = partial(self.lease, recipient=recipient)
         runner = Runner(
-            self, handler, concurrency=concurrency, grace=seconds, recipient=recipient, stop=stop
+            self.engine, lease, handler, concurrency=concurrency, grace=seconds, stop=stop
         )
         await runner.run()
 

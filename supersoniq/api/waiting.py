@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from supersoniq.core.messages import Lease
-from supersoniq.core.ops import Take, Taken
-
-if TYPE_CHECKING:
-    from supersoniq.api.engine import Engine
+from supersoniq.core.ops import AnyOp, Take, Taken
 
 __all__ = ["Batch", "RoomKey", "WaitingRoom"]
 
@@ -47,6 +44,21 @@ class RoomKey(NamedTuple):
     duration: int | None
 
 
+class Looker(Protocol):
+    """Who looks for messages on a room's behalf: the engine."""
+
+    def submit(
+        self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Carry out an operation and call back."""
+
+    def release_soon(self, leases: Sequence[Lease]) -> None:
+        """Give leases back, uncounted."""
+
+    def listen(self, queue: str, stir: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called when something may have become ready; gives what ends it."""
+
+
 class _Waiter(NamedTuple):
     limit: int
     once: bool
@@ -67,7 +79,7 @@ class WaitingRoom:
     """
 
     def __init__(
-        self, engine: Engine, key: RoomKey, empty: Callable[[RoomKey, WaitingRoom], None]
+        self, engine: Looker, key: RoomKey, empty: Callable[[RoomKey, WaitingRoom], None]
     ) -> None:
         self._engine = engine
         self._key = key
@@ -78,7 +90,7 @@ class WaitingRoom:
         self._again = False
         self._asked = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._deaf = engine.backend.listen(key.queue, self._look)
+        self._deaf = engine.listen(key.queue, self._look)
 
     async def take(self, limit: int, wait: float | None) -> Batch:
         """Up to ``limit`` leases as soon as there is one; none after ``wait`` seconds.

@@ -68,7 +68,7 @@ class Watch:
         if self._deaf is None:
             await self._ensure()
             stopped = self._engine.on_close(self._stirred.set)
-            deaf = self._engine.backend.listen(self._queue, self._stirred.set)
+            deaf = self._engine.listen(self._queue, self._stirred.set)
             self._deaf = lambda: (deaf(), stopped())[0]
             if self.offset is None:
                 self._take(await self._follow())
