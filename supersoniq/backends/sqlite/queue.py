@@ -1,0 +1,432 @@
+"""One queue in the file: the counterpart of ``supersoniq.core.queue.QueueMachine``.
+
+A ``StoredQueue`` lives in the cache of the store, between transactions, for as long as no other
+process has written to the file; it is the queue's row, unpacked. Its methods run inside one
+transaction, change rows through ``Shelves`` and themselves in memory, and ``save`` writes the row
+once at the transaction's end. When a transaction is rolled back the object is thrown away.
+
+Each operation here reads like the machine's, in the same order, so that the two can be compared
+side by side. What is done by the million has modules of its own: ``publishing``, ``taking`` and
+``settling``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from supersoniq.backends.sqlite.journal import Journal
+from supersoniq.backends.sqlite.shelves import Shelves
+from supersoniq.core import rules
+from supersoniq.core.errors import (
+    BackendUnavailable,
+    IllegalMove,
+    MessageLeased,
+    MessageNotFound,
+)
+from supersoniq.core.explain import explain
+from supersoniq.core.ids import Seal, format_id
+from supersoniq.core.log import KIND_OF
+from supersoniq.core.messages import Durability, EventKind, Message, Record
+from supersoniq.core.ops import Followed, QueueStats
+from supersoniq.core.policy import Policy, Terms, changed, policy_from_data
+from supersoniq.core.states import ARCS, Move, Status, arc
+from supersoniq.core.tally import Extra, figures, from_names, names, sizes
+from supersoniq.core.timers import NEVER
+
+__all__ = ["StoredQueue"]
+
+_READY, _LEASED, _DEAD = Status.READY, Status.LEASED, Status.DEAD
+_DUE = arc(Move.DUE, Status.SCHEDULED, _READY).slot
+_FORGET = {at: arc(Move.FORGET, at, None).slot for at in (Status.DONE, _DEAD)}
+_PURGED = (Status.SCHEDULED, _READY, _DEAD)
+_BULK = 100
+"""So many messages that are due at once are moved by one statement, not one by one."""
+
+COLUMNS = (
+    "number, policy, tally, duplicates, stale, sequence, next, paused_until, stirs,"
+    " log_offset, log_oldest, log_count, watches"
+)
+_SAVE = """
+    UPDATE queues SET policy = ?, tally = ?, duplicates = ?, stale = ?, sequence = ?, next = ?,
+        paused_until = ?, stirs = ?, log_offset = ?, log_oldest = ?, log_count = ?, watches = ?
+    WHERE number = ?
+"""
+
+
+class StoredQueue:
+    """One queue.
+
+    Args:
+        connection: with a transaction open whenever a method is called.
+        name: the queue's name.
+        seal: its ids and receipts.
+        journal: its event log.
+        durability: what its publishes report.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        seal: Seal,
+        journal: Journal,
+        durability: Durability,
+    ) -> None:
+        self.connection = connection
+        self.name = name
+        self.number = seal.number
+        self.seal = seal
+        self.journal = journal
+        self.durability: Durability = durability
+        self.shelves = Shelves(connection, seal.number)
+        self.policy = Policy()
+        self.terms = Terms.of(self.policy)
+        self.tally = [0] * len(ARCS)
+        self.extra = Extra()
+        self.sequence = 0
+        """The newest one given out."""
+        self.next = NEVER
+        """When time alone will change something, at the earliest."""
+        self.paused_until: int | None = None
+        self.stirs = 0
+        """Grows whenever a waiting consumer or watcher should look again."""
+        self.told = 0
+        """What ``stirs`` was when everybody had last been told."""
+        self.dirty = False
+        """Whether the row must be written at the end of the transaction."""
+        self._policy_row = msgspec.json.encode(self.policy)
+
+    # The row.
+
+    @classmethod
+    def make(
+        cls,
+        connection: sqlite3.Connection,
+        name: str,
+        seal_of: Callable[[int], Seal],
+        now: int,
+        durability: Durability,
+    ) -> StoredQueue:
+        """A new queue and its row."""
+        row = connection.execute(
+            "INSERT INTO queues (name, policy, tally, duplicates, stale, sequence, next, stirs,"
+            " log_offset, log_oldest, log_count, watches)"
+            " VALUES (?, x'', x'', 0, 0, 0, 0, 0, 0, 0, 0, x'')",
+            (name,),
+        )
+        number = row.lastrowid
+        assert number is not None
+        made = cls(
+            connection, name, seal_of(number), Journal.begin(connection, number, now), durability
+        )
+        made.dirty = True
+        return made
+
+    @classmethod
+    def load(
+        cls,
+        connection: sqlite3.Connection,
+        name: str,
+        seal_of: Callable[[int], Seal],
+        durability: Durability,
+    ) -> StoredQueue | None:
+        """The queue of that name, or ``None``. O(log n)."""
+        query = f"SELECT {COLUMNS} FROM queues WHERE name = ?"
+        row = connection.execute(query, (name,)).fetchone()
+        if row is None:
+            return None
+        try:
+            journal = Journal(connection, row[0], *row[9:])
+            policy = policy_from_data(msgspec.json.decode(row[1]))
+            tally = from_names(msgspec.json.decode(row[2]))
+        except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
+            raise BackendUnavailable(f"the row of queue {name!r} is damaged: {error}") from error
+        found = cls(connection, name, seal_of(row[0]), journal, durability)
+        found._policy_row = row[1]
+        found.policy = policy
+        found.terms = Terms.of(policy)
+        found.tally = tally
+        found.extra = Extra(row[3], row[4])
+        found.sequence, found.next, found.paused_until, found.stirs = row[5:9]
+        found.told = found.stirs
+        return found
+
+    def save(self) -> None:
+        """Write the row, if anything in it changed."""
+        if not self.dirty:
+            return
+        journal = self.journal
+        journal.flush()
+        values = (
+            self._policy_row,
+            msgspec.json.encode(names(self.tally)),
+            self.extra.duplicates,
+            self.extra.stale,
+            self.sequence,
+            self.next,
+            self.paused_until,
+            self.stirs,
+            journal.offset,
+            journal.oldest,
+            journal.count,
+            journal.watches,
+            self.number,
+        )
+        self.connection.execute(_SAVE, values)
+        self.dirty = False
+
+    # Time.
+
+    def tick(self, now: int) -> None:
+        """Let time catch up. O(1) when nothing is due."""
+        if now >= self.next:
+            self._catch_up(now)
+
+    def _catch_up(self, now: int) -> None:
+        self.dirty = True
+        shelves, terms, tally = self.shelves, self.terms, self.tally
+        for sequence in shelves.lapsed(now):
+            if (record := self._one(sequence)) is not None:
+                rules.lapse(record, now, terms, tally)
+                self.came_back(record, Move.LAPSE, now)
+        self._make_due(now)
+        for sequence in shelves.expired(now):
+            if (record := self._one(sequence)) is not None:
+                self.expire(record, now)
+        self._forget(now)
+        if self.paused_until is not None and now >= self.paused_until:
+            self.paused_until = None
+            self.stirs += 1
+        self.prune_keys(now)
+        self.journal.idle(now)
+        self.next = shelves.next()
+        if self.paused_until is not None:
+            self.next = min(self.next, self.paused_until)
+
+    def _make_due(self, now: int) -> None:
+        due = self.shelves.due(now)
+        if len(due) >= _BULK and not self.journal.active():
+            self.tally[_DUE] += self.shelves.make_due(now)
+            self.stirs += 1
+            return
+        for sequence in due:
+            if (record := self._one(sequence)) is not None:
+                rules.due(record, self.tally)
+                self.moved(record, Move.DUE, Status.SCHEDULED, now)
+
+    def _forget(self, now: int) -> None:
+        over = self.shelves.forgettable(now)
+        if len(over) >= _BULK and not self.journal.active():
+            for status, slot in _FORGET.items():
+                self.tally[slot] += self.shelves.forget(status, now)
+            return
+        for sequence in over:
+            if (record := self._one(sequence)) is not None and record.status is not None:
+                source = record.status
+                rules.forget(record, self.tally)
+                self.moved(record, Move.FORGET, source, now, gone_from=source)
+
+    def _one(self, sequence: int) -> Record | None:
+        """A message whose instant has come; without its content if no event will tell of it."""
+        record = self.shelves.find(sequence, bare=not self.journal.active())
+        if record is None:
+            self.shelves.discard(sequence)
+        return record
+
+    def prune_keys(self, now: int) -> None:
+        """Forget the keys that no longer hold. O(log n + k)."""
+        self.connection.execute(
+            "DELETE FROM keys WHERE queue = ? AND until <= ?", (self.number, now)
+        )
+
+    def wake_in(self, now: int) -> int | None:
+        """Milliseconds until time alone may change something."""
+        return None if self.next >= NEVER else max(self.next - now, 0)
+
+    # Moving.
+
+    def came_back(self, record: Record, move: Move, now: int) -> None:
+        """A lease has ended: put its message where it belongs now, or let it expire."""
+        self.moved(record, move, _LEASED, now)
+        if record.status in (Status.SCHEDULED, _READY) and rules.overdue(record, now):
+            self.expire(record, now)
+
+    def expire(self, record: Record, now: int) -> None:
+        """Its ttl ran out while nobody held it."""
+        source = record.status
+        rules.expire(record, now, self.terms, self.tally)
+        assert source is not None
+        self.moved(record, Move.EXPIRE, source, now, gone_from=source)
+
+    def moved(
+        self,
+        record: Record,
+        move: Move,
+        source: Status,
+        now: int,
+        gone_from: Status | None = None,
+    ) -> None:
+        """Store a record where its new status belongs, and tell watchers."""
+        self.dirty = True
+        self.shelves.move(record, source)
+        status = record.status
+        at = NEVER
+        if status is _READY:
+            self.stirs += 1
+        elif status is Status.SCHEDULED:
+            at = record.available_at
+        elif status is not None:
+            at = record.until
+        expires_at = record.details.expires_at
+        if expires_at is not None and status in (Status.SCHEDULED, _READY) and move is not Move.DUE:
+            at = min(at, expires_at)
+        if at < self.next:
+            self.next = at
+        self.tell(move, record, now, gone_from)
+
+    def tell(self, move: Move, record: Record, now: int, gone_from: Status | None = None) -> None:
+        """Record an event, if anybody follows its kind."""
+        journal = self.journal
+        if journal.active() and journal.records(kind := KIND_OF[move], now):
+            was = gone_from or (Status.DONE if move is Move.ACK else _DEAD)
+            journal.add(kind, now, record.snapshot(self.name, self.seal, was))
+            self.stirs += 1
+            self.dirty = True
+
+    # Looking.
+
+    def _find(self, number: int) -> Record:
+        sequence = self.seal.sequence_of(number)
+        record = self.shelves.find(sequence) if sequence is not None else None
+        if record is None or self.seal.prefix(record.created_at) | record.sequence != number:
+            raise MessageNotFound(self.name, format_id(number))
+        return record
+
+    def look(self, number: int) -> Message:
+        """One message. O(log n)."""
+        return self._find(number).snapshot(self.name, self.seal)
+
+    def browse(self, status: Status | None, after: int | None, limit: int) -> list[Message]:
+        """Messages in publish order. O(n) in the messages passed over."""
+        start = 0
+        if after is not None:
+            sequence = self.seal.sequence_of(after)
+            if sequence is None:
+                raise MessageNotFound(self.name, format_id(after))
+            start = sequence
+        page = self.shelves.page(status, start, limit)
+        return [record.snapshot(self.name, self.seal) for record in page]
+
+    def explain(self, number: int, now: int) -> str:
+        """Why the message is not being delivered. O(n) for a ready one, else O(log n)."""
+        record = self._find(number)
+        ahead = 0
+        if record.status is _READY:
+            lines = {"", record.details.recipient or ""}
+            ahead = sum(
+                self.shelves.ahead(line, record.priority, record.sequence) for line in lines
+            )
+        message = record.snapshot(self.name, self.seal)
+        return explain(
+            message, now=now, until=record.until, paused_until=self.paused_until, ahead=ahead
+        )
+
+    def stats(self) -> QueueStats:
+        """The queue at this moment. O(1)."""
+        return figures(self.name, self.tally, self.extra, self.paused_until)
+
+    def length(self) -> int:
+        """Unfinished messages. O(1)."""
+        size = sizes(self.tally)
+        return size[Status.SCHEDULED] + size[_READY] + size[_LEASED]
+
+    # Managing.
+
+    def cancel(self, number: int, now: int) -> None:
+        """Drop a message that nobody holds. O(log n)."""
+        record = self._find(number)
+        source = record.status
+        if source is _LEASED:
+            raise MessageLeased(move=str(Move.CANCEL), status=str(_LEASED))
+        rules.cancel(record, self.tally)
+        assert source is not None
+        self.moved(record, Move.CANCEL, source, now, gone_from=source)
+
+    def redrive(self, numbers: Sequence[int] | None, limit: int | None, now: int) -> int:
+        """Make dead messages ready again. O(n) in what is parked without ``numbers``."""
+        if numbers is None:
+            sequences = self.shelves.dead(limit)
+            count = len(sequences)
+            dead = map(self.shelves.find, sequences)
+        else:
+            found = [self._find(number) for number in dict.fromkeys(numbers)]
+            for record in found:
+                if record.status is not _DEAD:
+                    raise IllegalMove(move=str(Move.REDRIVE), status=str(record.status))
+            found = found if limit is None else found[:limit]
+            count = len(found)
+            dead = map(self.shelves.find, [record.sequence for record in found])
+        for each in dead:
+            if each is not None:
+                expired = rules.overdue(each, now)
+                rules.redrive(each, now, self.tally)
+                if expired:
+                    self.shelves.drop_expiry(each)
+                self.moved(each, Move.REDRIVE, _DEAD, now)
+        return count
+
+    def purge(self, status: Status | None, now: int) -> int:
+        """Drop all messages of a status. O(n)."""
+        if status is _LEASED:
+            raise IllegalMove(move=str(Move.PURGE), status=str(_LEASED))
+        self.dirty = True
+        wanted = _PURGED if status is None else (status,)
+        if not self.journal.records(EventKind.PURGED, now):
+            count = 0
+            for each in wanted:
+                dropped = self.shelves.purge(each)
+                self.tally[arc(Move.PURGE, each, None).slot] += dropped
+                count += dropped
+            return count
+        doomed = [r for r in self.shelves.page(None, 0, -1) if r.status in wanted]
+        for record in doomed:
+            source = record.status
+            rules.purge(record, self.tally)
+            assert source is not None
+            self.moved(record, Move.PURGE, source, now, gone_from=source)
+        return len(doomed)
+
+    def pause(self, until: int | None, duration: int | None, now: int) -> None:
+        """Give no more leases. O(1)."""
+        if duration is not None:
+            until = now + duration
+        self.paused_until = NEVER if until is None else until
+        self.next = min(self.next, self.paused_until)
+        self.dirty = True
+
+    def resume(self) -> None:
+        """Give leases again. O(1)."""
+        self.paused_until = None
+        self.stirs += 1
+        self.dirty = True
+
+    def configure(self, changes: Mapping[str, Any]) -> Policy:
+        """Change the policy, for what happens from now on. O(1)."""
+        if changes:
+            self.policy = changed(self.policy, changes)
+            self.terms = Terms.of(self.policy)
+            self._policy_row = msgspec.json.encode(self.policy)
+            self.dirty = True
+        return self.policy
+
+    def follow(
+        self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int
+    ) -> Followed:
+        """Events after an offset, and their recording prolonged. O(limit)."""
+        self.dirty = True
+        events, offset = self.journal.follow(since, kinds, limit, now)
+        return Followed(events, offset, self.wake_in(now))

@@ -1,0 +1,122 @@
+"""Between records and rows.
+
+**Details** (content type, headers, sender, recipient, key) are a JSON list. Nearly all messages
+of a queue have the same ones, so the encoded form and its checksum are looked up, not made, and
+all such messages share one ``Details`` in memory.
+
+**The checksum** is a CRC-32 over the details and the content that starts from the sequence and
+the creation time, so a row that is whole but stands in another's place fails too. ``expires_at``
+is not in it: a redrive may take it away.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+
+from supersoniq.core.messages import BYTES, Details, Past, Record
+from supersoniq.core.states import Status
+
+__all__ = [
+    "checksum",
+    "decode_details",
+    "decode_past",
+    "encode_details",
+    "encode_past",
+    "record_of",
+    "sound",
+]
+
+_Fields = tuple[str, dict[str, str] | None, str | None, str | None, str | None]
+_encode = msgspec.json.Encoder().encode
+_decode_fields = msgspec.json.Decoder(_Fields).decode
+_decode_past = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
+
+_SHARED = 512
+"""Most content types whose details are shared."""
+_encoded: dict[str, tuple[bytes, int]] = {}
+_decoded: dict[bytes, Details] = {}
+
+
+def encode_details(details: Details) -> tuple[bytes, int]:
+    """Details as stored, and the checksum of that. O(1) for plain ones."""
+    kind = details.content_type
+    plain = (
+        details.key is None
+        and details.headers is None
+        and details.sender is None
+        and details.recipient is None
+    )
+    if plain and (known := _encoded.get(kind)) is not None:
+        return known
+    raw = _encode((kind, details.headers, details.sender, details.recipient, details.key))
+    made = raw, zlib.crc32(raw)
+    if plain and len(_encoded) < _SHARED:
+        _encoded[kind] = made
+        _decoded[raw] = Details(kind)
+    return made
+
+
+def decode_details(raw: Any, recipient: str, expires_at: int | None) -> Details:
+    """Details from their stored form; if rotten, what else is known. O(1) for plain ones."""
+    if expires_at is None and (known := _decoded.get(raw)) is not None:
+        return known
+    try:
+        fields = _decode_fields(raw)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return Details(BYTES, recipient=recipient or None, expires_at=expires_at)
+    kind, headers, sender, whom, key = fields
+    made = Details(kind, headers, sender, whom, key, expires_at)
+    plain = headers is None and sender is None and whom is None and key is None
+    if plain and expires_at is None and len(_decoded) < _SHARED:
+        _decoded[raw] = made
+    return made
+
+
+def checksum(seed: int, sequence: int, created_at: int, content: bytes) -> int:
+    """Of one message, whose details have the checksum ``seed``. O(length)."""
+    return zlib.crc32(content, seed ^ ((sequence ^ created_at) & 0xFFFFFFFF))
+
+
+def sound(details: Any, content: Any, sequence: int, created_at: Any, stored: Any) -> bool:
+    """Whether a row is what was written. O(length)."""
+    try:
+        return bool(checksum(zlib.crc32(details), sequence, created_at, content) == stored)
+    except TypeError:
+        return False  # Not even the types are left.
+
+
+def encode_past(past: Past | None) -> bytes | None:
+    """A past as stored: a JSON list, or nothing."""
+    return None if past is None else _encode((past.outcomes, past.reason, past.failure))
+
+
+def decode_past(raw: Any) -> Past | None:
+    """A past from its stored form; one that has rotted is forgotten."""
+    if raw is None:
+        return None
+    try:
+        return Past(*_decode_past(raw))
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return None
+
+
+def record_of(row: tuple[Any, ...], base: int) -> Record:
+    """The record of a row that ``shelves`` has read."""
+    (id_, created_at, priority, recipient, expires_at, details, content) = row[:7]
+    (status, until, available_at, deliveries, leases, past) = row[7:]
+    return Record(
+        id_ - base,
+        content if isinstance(content, bytes) else b"",
+        decode_details(details, recipient, expires_at),
+        priority,
+        created_at,
+        available_at,
+        Status(status),
+        deliveries,
+        leases,
+        until,
+        decode_past(past),
+    )

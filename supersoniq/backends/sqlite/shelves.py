@@ -1,0 +1,270 @@
+"""Where the messages of one queue stand: finding, moving and listing them.
+
+A record that a rule has changed is put here where its new status belongs. This is the careful
+way, a message at a time; publishing, taking and acknowledging have statements of their own for
+whole batches (``publishing``, ``taking``, ``settling``) that keep to the same layout:
+
+- one row in ``messages`` for every message that is not gone;
+- one row in exactly one of ``ready``, ``leased`` and ``parked``;
+- one row in ``expiries`` while it has an expiry and is scheduled or ready.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from supersoniq.backends.sqlite import rows
+from supersoniq.core.ids import MAX_SEQUENCE
+from supersoniq.core.messages import Record
+from supersoniq.core.states import Status
+from supersoniq.core.timers import NEVER
+
+__all__ = ["Shelves"]
+
+_PLACE = """
+    CASE WHEN l.id IS NOT NULL THEN 'leased' WHEN p.id IS NOT NULL THEN p.status ELSE 'ready' END,
+    coalesce(l.deadline, p.at, 0),
+    coalesce(l.available_at, p.available_at, r.available_at),
+    coalesce(l.deliveries, p.deliveries, r.deliveries),
+    coalesce(l.leases, p.leases, r.leases),
+    coalesce(l.past, p.past, r.past)
+"""
+_JOINED = f"""
+    LEFT JOIN leased l ON l.id = m.id
+    LEFT JOIN parked p ON p.id = m.id
+    LEFT JOIN ready r ON r.queue = m.id >> 40 AND r.recipient = m.recipient
+        AND r.rank = -m.priority AND r.sequence = m.id & {MAX_SEQUENCE}
+"""
+_FACTS = "m.id, m.created_at, m.priority, m.recipient, m.expires_at, m.details"
+_EXISTS = "(l.id IS NOT NULL OR p.id IS NOT NULL OR r.sequence IS NOT NULL)"
+
+_FIND = (
+    f"SELECT {_FACTS}, m.content, {_PLACE} FROM messages m {_JOINED} WHERE m.id = ? AND {_EXISTS}"
+)
+_FIND_BARE = (
+    f"SELECT {_FACTS}, x'', {_PLACE} FROM messages m {_JOINED} WHERE m.id = ? AND {_EXISTS}"
+)
+_PAGE = f"""
+    SELECT {_FACTS}, m.content, {_PLACE} FROM messages m {_JOINED}
+    WHERE m.id > ? AND m.id < ? AND {{condition}} ORDER BY m.id LIMIT ?
+"""
+_PAGE_OF: dict[Status | None, str] = {
+    None: _PAGE.format(condition=_EXISTS),
+    Status.READY: _PAGE.format(condition="r.sequence IS NOT NULL"),
+    Status.LEASED: _PAGE.format(
+        condition="m.id IN (SELECT id FROM leased WHERE id > ?1 AND id < ?2)"
+    ),
+    **{
+        status: _PAGE.format(
+            condition=f"""m.id IN (SELECT id FROM parked
+                WHERE id > ?1 AND id < ?2 AND status = '{status}')"""
+        )
+        for status in (Status.SCHEDULED, Status.DONE, Status.DEAD)
+    },
+}
+_WAITING = (Status.SCHEDULED, Status.READY)
+
+
+class Shelves:
+    """The tables, as far as they are one queue's.
+
+    Args:
+        connection: with a transaction open whenever this is used.
+        number: the queue's.
+    """
+
+    __slots__ = ("_run", "base", "end", "number")
+
+    def __init__(self, connection: sqlite3.Connection, number: int) -> None:
+        self._run = connection.execute
+        self.number = number
+        self.base = number << 40
+        """An id less this is the sequence."""
+        self.end = number + 1 << 40
+
+    # Finding.
+
+    def find(self, sequence: int, *, bare: bool = False) -> Record | None:
+        """A message by its sequence; ``bare``: without its content. O(log n)."""
+        query = _FIND_BARE if bare else _FIND
+        row = self._run(query, (self.base + sequence,)).fetchone()
+        return None if row is None else rows.record_of(row, self.base)
+
+    def page(self, status: Status | None, after: int, limit: int) -> Iterator[Record]:
+        """Messages in publish order. O(log n + limit); with a status, O(n) in those passed over."""
+        found = self._run(_PAGE_OF[status], (self.base + after, self.end, limit))
+        return (rows.record_of(row, self.base) for row in found)
+
+    def ahead(self, recipient: str, priority: int, sequence: int) -> int:
+        """How many of a line come before such a message. O(n)."""
+        query = (
+            "SELECT count(*) FROM ready WHERE queue = ? AND recipient = ?"
+            " AND (rank, sequence) < (?, ?)"
+        )
+        found = self._run(query, (self.number, recipient, -priority, sequence)).fetchone()
+        return int(found[0])
+
+    # Instants. Each list is in the order in which things happen.
+
+    def lapsed(self, now: int) -> list[int]:
+        """Sequences whose lease is over. O(log n + k)."""
+        query = "SELECT id FROM leased WHERE queue = ? AND deadline <= ? ORDER BY deadline, id"
+        return self._sequences(query, (self.number, now))
+
+    def due(self, now: int) -> list[int]:
+        """Sequences of scheduled ones whose time has come. O(log n + k)."""
+        query = (
+            "SELECT id FROM parked WHERE queue = ? AND status = 'scheduled' AND at <= ?"
+            " ORDER BY at, id"
+        )
+        return self._sequences(query, (self.number, now))
+
+    def expired(self, now: int) -> list[int]:
+        """Sequences of waiting ones whose ttl ran out. O(log n + k)."""
+        query = "SELECT id FROM expiries WHERE queue = ? AND at <= ? ORDER BY at, id"
+        return self._sequences(query, (self.number, now))
+
+    def forgettable(self, now: int) -> list[int]:
+        """Sequences of done and dead ones past their retention. O(log n + k log k)."""
+        query = (
+            "SELECT id FROM parked WHERE queue = ? AND status IN ('done', 'dead') AND at <= ?"
+            " ORDER BY at, id"
+        )
+        return self._sequences(query, (self.number, now))
+
+    def next(self) -> int:
+        """When time alone will change a message, at the earliest. O(log n)."""
+        query = """SELECT min(
+            ifnull((SELECT min(deadline) FROM leased WHERE queue = ?1), ?2),
+            ifnull((SELECT min(at) FROM parked WHERE queue = ?1 AND status = 'scheduled'), ?2),
+            ifnull((SELECT min(at) FROM parked WHERE queue = ?1 AND status = 'done'), ?2),
+            ifnull((SELECT min(at) FROM parked WHERE queue = ?1 AND status = 'dead'), ?2),
+            ifnull((SELECT min(at) FROM expiries WHERE queue = ?1), ?2))"""
+        return int(self._run(query, (self.number, NEVER)).fetchone()[0])
+
+    def dead(self, limit: int | None) -> list[int]:
+        """Sequences of dead ones in publish order. O(n) in what is parked."""
+        query = (
+            "SELECT id FROM parked WHERE id > ? AND id < ? AND status = 'dead' ORDER BY id LIMIT ?"
+        )
+        return self._sequences(
+            query, (self.base, self.end, -1 if limit is None else min(limit, NEVER))
+        )
+
+    def _sequences(self, query: str, values: tuple[Any, ...]) -> list[int]:
+        base = self.base
+        return [id_ - base for (id_,) in self._run(query, values)]
+
+    # Moving.
+
+    def discard(self, sequence: int) -> None:
+        """Drop what is left of a message that has rotted away, so that no timer rings for it."""
+        for table in ("leased", "parked", "expiries"):
+            self._run(f"DELETE FROM {table} WHERE id = ?", (self.base + sequence,))
+
+    def move(self, record: Record, source: Status) -> None:
+        """Put a record that a rule has changed where it belongs now. O(log n)."""
+        id_ = self.base + record.sequence
+        status = record.status
+        if source is Status.READY:
+            self._run(
+                "DELETE FROM ready WHERE queue = ? AND recipient = ? AND rank = ? AND sequence = ?",
+                (self.number, record.details.recipient or "", -record.priority, record.sequence),
+            )
+        elif source is Status.LEASED:
+            self._run("DELETE FROM leased WHERE id = ?", (id_,))
+        else:
+            self._run("DELETE FROM parked WHERE id = ?", (id_,))
+        if status is None:
+            self._run("DELETE FROM messages WHERE id = ?", (id_,))
+        else:
+            self._put(record, id_, status)
+        expires_at = record.details.expires_at
+        if expires_at is not None and (source in _WAITING) is not (status in _WAITING):
+            self._run(
+                "DELETE FROM expiries WHERE queue = ? AND at = ? AND id = ?"
+                if source in _WAITING
+                else "INSERT INTO expiries VALUES (?, ?, ?)",
+                (self.number, expires_at, id_),
+            )
+
+    def extend(self, record: Record) -> None:
+        """Store a leased record's new deadline. O(log n)."""
+        self._run(
+            "UPDATE leased SET deadline = ? WHERE id = ?",
+            (record.until, self.base + record.sequence),
+        )
+
+    def drop_expiry(self, record: Record) -> None:
+        """Its expiry does not count any more. O(log n)."""
+        id_ = self.base + record.sequence
+        self._run("UPDATE messages SET expires_at = NULL WHERE id = ?", (id_,))
+
+    def _put(self, record: Record, id_: int, status: Status) -> None:
+        past = rows.encode_past(record.past)
+        state = (record.available_at, record.deliveries, record.leases, past)
+        if status is Status.READY:
+            place = (self.number, record.details.recipient or "", -record.priority)
+            self._run(
+                "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*place, record.sequence, *state),
+            )
+        elif status is Status.LEASED:
+            self._run(
+                "INSERT INTO leased VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (id_, self.number, record.until, *state),
+            )
+        else:
+            at = record.available_at if status is Status.SCHEDULED else record.until
+            self._run(
+                "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (id_, self.number, str(status), at, *state),
+            )
+
+    # All at once.
+
+    def purge(self, status: Status) -> int:
+        """Drop every message of a status but leased, and give their number. O(n)."""
+        if status is Status.READY:
+            which = "SELECT ?1 << 40 | sequence FROM ready WHERE queue = ?1"
+            emptied = "DELETE FROM ready WHERE queue = ?1"
+        else:
+            which = f"SELECT id FROM parked WHERE queue = ?1 AND status = '{status}'"
+            emptied = f"DELETE FROM parked WHERE queue = ?1 AND status = '{status}'"
+        own = (self.number,)
+        if status in _WAITING:
+            self._run(f"DELETE FROM expiries WHERE queue = ?1 AND id IN ({which})", own)
+        self._run(f"DELETE FROM messages WHERE id IN ({which})", own)
+        return self._run(emptied, own).rowcount
+
+    def forget(self, status: Status, now: int) -> int:
+        """Drop every message of done or dead that is past its retention. O(k log n)."""
+        which = f"FROM parked WHERE queue = ? AND status = '{status}' AND at <= ?"
+        own = (self.number, now)
+        self._run(f"DELETE FROM messages WHERE id IN (SELECT id {which})", own)
+        return self._run(f"DELETE {which}", own).rowcount
+
+    def make_due(self, now: int) -> int:
+        """Make every scheduled message ready whose time has come. O(k log n)."""
+        own = (self.number, now)
+        self._run(
+            f"""INSERT INTO ready
+            SELECT p.queue, m.recipient, -m.priority, p.id & {MAX_SEQUENCE},
+                p.available_at, p.deliveries, p.leases, p.past
+            FROM parked p CROSS JOIN messages m ON m.id = p.id
+            WHERE p.queue = ? AND p.status = 'scheduled' AND p.at <= ?""",
+            own,
+        )
+        return self._run(
+            "DELETE FROM parked WHERE queue = ? AND status = 'scheduled' AND at <= ?", own
+        ).rowcount
+
+    def clear(self) -> None:
+        """Drop everything. O(n)."""
+        own = (self.number,)
+        for table in ("ready", "leased", "parked", "expiries", "keys", "events"):
+            self._run(f"DELETE FROM {table} WHERE queue = ?", own)
+        self._run("DELETE FROM messages WHERE id > ? AND id < ?", (self.base, self.end))
+        self._run("DELETE FROM queues WHERE number = ?", own)

@@ -1,0 +1,175 @@
+"""Leasing: every take from one queue in a transaction, as one cut at the head of a line.
+
+The line's primary key is the order of delivery, so what is taken is always a prefix: one
+statement reads it, joined with the contents, and one deletes up to the last row read. All takes
+that came together share them, and deal out what was found in their order.
+
+Each content is compared with its checksum here, the last moment before somebody gets it. One that
+fails is buried at once and the next message takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import merge
+from typing import Any
+
+from supersoniq.backends.sqlite import rows
+from supersoniq.backends.sqlite.queue import StoredQueue
+from supersoniq.core import rules
+from supersoniq.core.messages import BYTES, Details, Lease, Record
+from supersoniq.core.ops import Take, Taken
+from supersoniq.core.states import Move, Status
+
+__all__ = ["take"]
+
+_READY = Status.READY
+_HEAD = """
+    SELECT r.rank, r.sequence, r.available_at, r.deliveries, r.leases, r.past, r.recipient,
+        m.created_at, m.expires_at, m.details, m.checksum, m.content
+    FROM ready r LEFT JOIN messages m ON m.id = ? + r.sequence
+    WHERE r.queue = ? AND r.recipient = ? ORDER BY r.rank, r.sequence LIMIT ?
+"""
+_CUT = "DELETE FROM ready WHERE queue = ? AND recipient = ? AND (rank, sequence) <= (?, ?)"
+_LEASE = "INSERT INTO leased VALUES (?, ?, ?, ?, ?, ?, ?)"
+_Row = tuple[Any, ...]
+
+
+def take(queue: StoredQueue, takes: Sequence[Take], now: int) -> list[Taken]:
+    """Carry out takes from one queue, whose time has been caught up. O(log n + k).
+
+    Args:
+        queue: the queue.
+        takes: in the order in which they are served.
+        now: the transaction's instant.
+    """
+    if queue.paused_until is not None:
+        return [Taken([], queue.wake_in(now)) for _ in takes]
+    if len(takes) == 1:
+        return [_serve(queue, takes[0], _pop(queue, takes[0].recipient, takes[0].limit, now), now)]
+    wanted: dict[str | None, int] = {}
+    for op in takes:
+        wanted[op.recipient] = wanted.get(op.recipient, 0) + op.limit
+    stock = {who: _pop(queue, who, limit, now) for who, limit in wanted.items()}
+    begun = dict.fromkeys(wanted, 0)
+    taken: list[Taken] = []
+    for op in takes:
+        start = begun[op.recipient]
+        begun[op.recipient] = end = start + op.limit
+        taken.append(_serve(queue, op, stock[op.recipient][start:end], now))
+    return taken
+
+
+def _serve(queue: StoredQueue, op: Take, records: list[Record], now: int) -> Taken:
+    """Lease records, which stand in no line any more, to one consumer."""
+    if not records:
+        return Taken([], queue.wake_in(now))
+    length = queue.terms.lease if op.duration is None else op.duration
+    deadline = now + length
+    name, seal, number, base = queue.name, queue.seal, queue.number, queue.shelves.base
+    tally, enter = queue.tally, rules.lease
+    leases: list[Lease] = []
+    held: list[_Row] = []
+    for record in records:
+        enter(record, deadline, tally)
+        past = None if record.past is None else rows.encode_past(record.past)
+        term, attempt = record.leases, record.deliveries
+        held.append(
+            (base + record.sequence, number, deadline, record.available_at, attempt, term, past)
+        )
+        leases.append(Lease(name, record, seal, term, attempt, deadline))
+    queue.connection.executemany(_LEASE, held)
+    if deadline < queue.next:
+        queue.next = deadline
+    queue.dirty = True
+    if queue.journal.active():
+        for record in records:
+            queue.tell(Move.LEASE, record, now)
+    return Taken(leases, queue.wake_in(now), length)
+
+
+def _pop(queue: StoredQueue, recipient: str | None, limit: int, now: int) -> list[Record]:
+    """Remove up to so many sound records from the head of a consumer's lines."""
+    records: list[Record] = []
+    while len(records) < limit:
+        missing = limit - len(records)
+        found = _cut(queue, recipient, missing)
+        for row in found:
+            record = _record(row)
+            if rows.sound(row[9], row[11], row[1], row[7], row[10]):
+                records.append(record)
+            else:
+                _bury(queue, record, row, now)
+        if len(found) < missing:
+            break
+    if any(record.details.expires_at is not None for record in records):
+        _stop_expiry(queue, records)
+    return records
+
+
+def _cut(queue: StoredQueue, recipient: str | None, limit: int) -> list[_Row]:
+    """Cut off the head of the unaddressed line, merged with the recipient's own."""
+    run, base, number = queue.connection.execute, queue.shelves.base, queue.number
+    found: list[_Row] = run(_HEAD, (base, number, "", limit)).fetchall()
+    if recipient is not None:
+        own = run(_HEAD, (base, number, recipient, limit)).fetchall()
+        if own:
+            found = list(merge(found, own, key=lambda row: (row[0], row[1])))[:limit]
+    ends = {row[6]: (row[0], row[1]) for row in found}
+    for line, end in ends.items():
+        run(_CUT, (number, line, *end))
+    if found:
+        queue.dirty = True
+    return found
+
+
+def _record(row: _Row) -> Record:
+    rank, sequence, available_at, deliveries, leases, past, recipient = row[:7]
+    created_at, expires_at, details, _, content = row[7:]
+    return Record(
+        sequence,
+        content,
+        rows.decode_details(details, recipient, expires_at),
+        -rank,
+        created_at,
+        available_at,
+        _READY,
+        deliveries,
+        leases,
+        0,
+        None if past is None else rows.decode_past(past),
+    )
+
+
+def _stop_expiry(queue: StoredQueue, records: list[Record]) -> None:
+    """While it is held, a message does not expire."""
+    base = queue.shelves.base
+    queue.connection.executemany(
+        "DELETE FROM expiries WHERE queue = ? AND at = ? AND id = ?",
+        [
+            (queue.number, record.details.expires_at, base + record.sequence)
+            for record in records
+            if record.details.expires_at is not None
+        ],
+    )
+
+
+def _bury(queue: StoredQueue, record: Record, row: _Row, now: int) -> None:
+    """Set a message aside whose content is not what was published."""
+    if not isinstance(row[11], bytes):
+        # Nothing readable is left of it, perhaps not even the row; keep its place at least.
+        record.created_at = row[7] if isinstance(row[7], int) else now
+        record.details = Details(BYTES, recipient=record.details.recipient)
+        queue.shelves.discard(record.sequence)
+        queue.connection.execute(
+            "INSERT OR IGNORE INTO messages VALUES (?, ?, ?, ?, NULL, x'', -1, x'')",
+            (
+                queue.shelves.base + record.sequence,
+                record.created_at,
+                record.priority,
+                record.details.recipient or "",
+            ),
+        )
+    record.content = b""  # Watchers get no rotten content either.
+    rules.corrupt(record, now, queue.terms, queue.tally)
+    queue.moved(record, Move.CORRUPT, _READY, now)
