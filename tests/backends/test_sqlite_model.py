@@ -1,21 +1,22 @@
-"""The SQLite store against the machine, step by step: with the same secret, every answer is equal."""
+"""The SQLite store against the machine with the same secret: every answer is equal."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.backends.test_sqlite_help import Hand, entry, run
 
 from supersoniq.backends.sqlite import SqliteBackend
 from supersoniq.core import ops
 from supersoniq.core.errors import SupersoniqError
 from supersoniq.core.machine import Machine
-from supersoniq.core.messages import EventKind, Lease
+from supersoniq.core.messages import Entry, EventKind, Lease, prepare
 from supersoniq.core.states import Status
 from supersoniq.core.tally import conserved
+from supersoniq.testing import ManualClock
 
 NAMES = ["a", "b", "c.d-e"]
 KINDS = [kind for kind in EventKind if kind is not EventKind.GAP]
@@ -27,7 +28,7 @@ class Walk:
     def __init__(self, path: Path, seed: int) -> None:
         self.random = random.Random(seed)
         self.path = path
-        self.clock = Hand()
+        self.clock = ManualClock()
         self.backend = SqliteBackend(path, clock=self.clock, synchronous="normal", min_free=0)
         self.machine = Machine(b"")
         self.leases: list[tuple[str, Lease, Lease | None]] = []
@@ -50,14 +51,14 @@ class Walk:
 
     def expect(self, op: ops.AnyOp) -> Any:
         try:
-            return self.machine.apply(op, self.clock.at)
+            return self.machine.apply(op, self.clock.now())
         except SupersoniqError as error:
             return error
 
     async def step(self) -> None:
         chance = self.random.random()
         if chance < 0.15:
-            self.clock.at += self.random.choice([1, 50, 700, 1500, 12_000, 70_000])
+            self.clock.advance(ms=self.random.choice([1, 50, 700, 1500, 12_000, 70_000]))
         elif chance < 0.16:
             await self.reopen()
         op, twin = self.make()
@@ -130,7 +131,7 @@ class Walk:
             return pick(
                 [
                     ops.Purge(queue, pick([None, *Status])),
-                    ops.Pause(queue, pick([None, self.clock.at + 900]), None),
+                    ops.Pause(queue, pick([None, self.clock.now() + 900]), None),
                     ops.Pause(queue, None, pick([0, 800])),
                     ops.Resume(queue),
                     ops.Delete(queue),
@@ -139,10 +140,11 @@ class Walk:
             )
         return pick(others)
 
-    def entry(self) -> Any:
+    def entry(self) -> Entry:
         pick = self.random.choice
-        return entry(
-            pick([b"", b"bytes", "text", {"a": 1}, "y" * pick([10, 300])]),
+        content: Any = pick([b"", b"bytes", "text", {"a": 1}, "y" * pick([10, 300])])
+        return prepare(
+            content,
             priority=pick([0, 0, 0, 5, -3, 32767, -32768]),
             delay=pick([0, 0, 0, 0.5, 30]),
             ttl=pick([None, None, None, 0.6, 20, 0.05]),
@@ -217,4 +219,4 @@ def test_answers_are_the_machines(tmp_path: Path, seed: int) -> None:
         finally:
             await walk.backend.close()
 
-    run(work())
+    asyncio.run(work())
