@@ -10,9 +10,9 @@ import pytest
 import supersoniq
 
 
-def test_handlers_run_side_by_side_and_no_more_than_asked() -> None:
+def test_handlers_run_side_by_side_and_no_more_than_asked(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             await queue.publish_many(list(range(30)))
             busy = most = done = 0
@@ -36,10 +36,11 @@ def test_handlers_run_side_by_side_and_no_more_than_asked() -> None:
 
 
 def test_a_failing_handler_is_nacked_and_the_rest_goes_on(
+    url: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q", max_deliveries=2, backoff=0)
             await queue.publish_many(["good", "bad", "good"])
             stop = asyncio.Event()
@@ -64,9 +65,9 @@ def test_a_failing_handler_is_nacked_and_the_rest_goes_on(
 
 
 @pytest.mark.parametrize("way", ["stop", "cancel", "close"])
-def test_stopping_lets_handlers_finish_and_leases_nothing_more(way: str) -> None:
+def test_stopping_lets_handlers_finish_and_leases_nothing_more(url: str, way: str) -> None:
     async def main() -> None:
-        broker = await supersoniq.connect().open()
+        broker = await supersoniq.connect(url).open()
         queue = broker.queue("q")
         await queue.publish_many(list(range(10)))
         started = asyncio.Event()
@@ -98,9 +99,9 @@ def test_stopping_lets_handlers_finish_and_leases_nothing_more(way: str) -> None
     asyncio.run(main())
 
 
-def test_what_does_not_finish_in_its_grace_is_released_uncounted() -> None:
+def test_what_does_not_finish_in_its_grace_is_released_uncounted(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             published = await queue.publish("long")
             stop = asyncio.Event()
@@ -116,9 +117,9 @@ def test_what_does_not_finish_in_its_grace_is_released_uncounted() -> None:
     asyncio.run(main())
 
 
-def test_cancelling_the_drain_still_ends_every_handler() -> None:
+def test_cancelling_the_drain_still_ends_every_handler(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             await queue.publish("long")
             started = asyncio.Event()
@@ -143,9 +144,9 @@ def test_cancelling_the_drain_still_ends_every_handler() -> None:
     asyncio.run(main())
 
 
-def test_receive_ends_when_the_broker_closes() -> None:
+def test_receive_ends_when_the_broker_closes(url: str) -> None:
     async def main() -> None:
-        broker = await supersoniq.connect().open()
+        broker = await supersoniq.connect(url).open()
         queue = broker.queue("q")
         await queue.publish_many(["a", "b"])
         both = asyncio.Event()
@@ -164,9 +165,9 @@ def test_receive_ends_when_the_broker_closes() -> None:
     asyncio.run(main())
 
 
-def test_leaving_receive_releases_what_was_fetched_ahead() -> None:
+def test_leaving_receive_releases_what_was_fetched_ahead(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             await queue.publish_many(list(range(5)))
             deliveries = queue.receive(prefetch=5)
@@ -180,9 +181,9 @@ def test_leaving_receive_releases_what_was_fetched_ahead() -> None:
     asyncio.run(main())
 
 
-def test_bad_arguments() -> None:
+def test_bad_arguments(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
 
             async def handler(delivery: supersoniq.Delivery) -> None: ...

@@ -17,9 +17,9 @@ async def one(broker: supersoniq.Broker, **policy: float) -> supersoniq.Delivery
     return delivery
 
 
-def test_the_end_of_the_block_acks() -> None:
+def test_the_end_of_the_block_acks(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             async with await one(broker) as delivery:
                 assert delivery.text() == "work"
             assert delivery.settled == "ack"
@@ -28,9 +28,9 @@ def test_the_end_of_the_block_acks() -> None:
     asyncio.run(main())
 
 
-def test_an_exception_nacks_with_its_reason_and_goes_on() -> None:
+def test_an_exception_nacks_with_its_reason_and_goes_on(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker)
             with pytest.raises(ZeroDivisionError):
                 async with delivery:
@@ -42,9 +42,9 @@ def test_an_exception_nacks_with_its_reason_and_goes_on() -> None:
     asyncio.run(main())
 
 
-def test_an_endless_reason_is_cut() -> None:
+def test_an_endless_reason_is_cut(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker)
             with pytest.raises(ValueError):
                 async with delivery:
@@ -56,9 +56,9 @@ def test_an_endless_reason_is_cut() -> None:
     asyncio.run(main())
 
 
-def test_cancelling_the_block_releases_uncounted() -> None:
+def test_cancelling_the_block_releases_uncounted(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker)
 
             async def work() -> None:
@@ -76,9 +76,9 @@ def test_cancelling_the_block_releases_uncounted() -> None:
     asyncio.run(main())
 
 
-def test_what_was_settled_by_hand_stays_so() -> None:
+def test_what_was_settled_by_hand_stays_so(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             async with await one(broker) as delivery:
                 await delivery.reject("no")
             stats = await broker.queue("q").stats()
@@ -87,9 +87,9 @@ def test_what_was_settled_by_hand_stays_so() -> None:
     asyncio.run(main())
 
 
-def test_long_work_keeps_its_lease() -> None:
+def test_long_work_keeps_its_lease(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             async with await one(broker, lease=0.15) as delivery:
                 await asyncio.sleep(0.6)
                 assert not delivery.lost
@@ -99,9 +99,9 @@ def test_long_work_keeps_its_lease() -> None:
     asyncio.run(main())
 
 
-def test_a_lost_lease_ends_the_block() -> None:
+def test_a_lost_lease_ends_the_block(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker, lease=0.15)
             reached: list[str] = []
 
@@ -122,9 +122,9 @@ def test_a_lost_lease_ends_the_block() -> None:
     asyncio.run(main())
 
 
-def test_a_cancellation_from_outside_wins_over_a_lost_lease() -> None:
+def test_a_cancellation_from_outside_wins_over_a_lost_lease(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker, lease=0.15)
 
             async def work() -> None:
@@ -144,9 +144,9 @@ def test_a_cancellation_from_outside_wins_over_a_lost_lease() -> None:
     asyncio.run(main())
 
 
-def test_settling_late_raises_and_changes_nothing() -> None:
+def test_settling_late_raises_and_changes_nothing(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker, lease=0.1)
             await asyncio.sleep(0.12)
             with pytest.raises(supersoniq.LeaseLost):
@@ -157,9 +157,9 @@ def test_settling_late_raises_and_changes_nothing() -> None:
     asyncio.run(main())
 
 
-def test_bad_arguments_change_nothing() -> None:
+def test_bad_arguments_change_nothing(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             delivery = await one(broker)
             before = await broker.queue("q").stats()
             for call in (
@@ -177,9 +177,9 @@ def test_bad_arguments_change_nothing() -> None:
     asyncio.run(main())
 
 
-def test_ack_many_gives_each_its_verdict() -> None:
+def test_ack_many_gives_each_its_verdict(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             await queue.publish_many(["a", "b", "c"])
             deliveries = await queue.get_many(3)

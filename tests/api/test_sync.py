@@ -29,8 +29,8 @@ def test_signatures_are_the_same() -> None:
         assert list(there.values()) == list(here.values()), name
 
 
-def test_the_life_of_a_message() -> None:
-    with supersoniq.sync.connect() as broker:
+def test_the_life_of_a_message(url: str) -> None:
+    with supersoniq.sync.connect(url) as broker:
         queue = broker.queue("q", max_deliveries=2, backoff=0)
         assert queue.get(0) is None
         published = queue.publish({"n": 1}, priority=3, headers={"a": "b"})
@@ -56,8 +56,8 @@ def test_the_life_of_a_message() -> None:
         broker.delete_queue("q")
 
 
-def test_a_lease_is_kept_while_a_block_runs() -> None:
-    with supersoniq.sync.connect() as broker:
+def test_a_lease_is_kept_while_a_block_runs(url: str) -> None:
+    with supersoniq.sync.connect(url) as broker:
         queue = broker.queue("q", lease=0.15)
         queue.publish("long")
         with queue.get() as delivery:  # type: ignore[union-attr]  # it is there
@@ -66,8 +66,8 @@ def test_a_lease_is_kept_while_a_block_runs() -> None:
         assert queue.stats().lapsed == 0
 
 
-def test_a_lost_lease_shows_and_is_raised() -> None:
-    with supersoniq.sync.connect() as broker:
+def test_a_lost_lease_shows_and_is_raised(url: str) -> None:
+    with supersoniq.sync.connect(url) as broker:
         queue = broker.queue("q", lease=0.15)
         queue.publish("long")
         delivery = queue.get()
@@ -85,9 +85,9 @@ def test_a_lost_lease_shows_and_is_raised() -> None:
             work()
 
 
-def test_many_threads_share_a_broker() -> None:
+def test_many_threads_share_a_broker(url: str) -> None:
     seen: list[str] = []
-    with supersoniq.sync.connect() as broker:
+    with supersoniq.sync.connect(url) as broker:
         queue = broker.queue("q")
 
         def consume() -> None:
@@ -109,8 +109,8 @@ def test_many_threads_share_a_broker() -> None:
     assert sorted(seen) == sorted([*map(str, range(200)), *["end"] * 4])
 
 
-def test_closing_ends_every_waiting_thread() -> None:
-    broker = supersoniq.sync.connect().open()
+def test_closing_ends_every_waiting_thread(url: str) -> None:
+    broker = supersoniq.sync.connect(url).open()
     queue = broker.queue("q")
     results: list[object] = []
 
@@ -138,8 +138,8 @@ def test_closing_ends_every_waiting_thread() -> None:
         broker.queue("q")
 
 
-def test_watching() -> None:
-    with supersoniq.sync.connect() as broker:
+def test_watching(url: str) -> None:
+    with supersoniq.sync.connect(url) as broker:
         queue = broker.queue("q")
         with queue.watch() as watch:
             queue.publish("a")

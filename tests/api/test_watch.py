@@ -11,9 +11,9 @@ from supersoniq import EventKind
 from supersoniq.core import log
 
 
-def test_every_watcher_sees_every_message_from_its_start_on() -> None:
+def test_every_watcher_sees_every_message_from_its_start_on(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             await queue.publish("before")
             async with queue.watch() as one, queue.watch() as two:
@@ -36,9 +36,9 @@ def test_every_watcher_sees_every_message_from_its_start_on() -> None:
     asyncio.run(main())
 
 
-def test_a_waiting_watcher_is_woken() -> None:
+def test_a_waiting_watcher_is_woken(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             async with queue.watch() as watch:
                 waiting = asyncio.ensure_future(watch.next(10))
@@ -51,9 +51,9 @@ def test_a_waiting_watcher_is_woken() -> None:
     asyncio.run(main())
 
 
-def test_every_move_can_be_watched() -> None:
+def test_every_move_can_be_watched(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q", max_deliveries=1, keep_done=60)
             kinds = [kind for kind in EventKind if kind is not EventKind.GAP]
             async with queue.watch(kinds=kinds) as watch:
@@ -90,9 +90,9 @@ def test_every_move_can_be_watched() -> None:
     asyncio.run(main())
 
 
-def test_resuming_after_an_offset_misses_nothing() -> None:
+def test_resuming_after_an_offset_misses_nothing(url: str) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             async with queue.watch() as watch:
                 await queue.publish("a")
@@ -109,9 +109,9 @@ def test_resuming_after_an_offset_misses_nothing() -> None:
 
 
 @pytest.mark.parametrize("since", [0, 1, 2**62])
-def test_resuming_from_elsewhere_is_told_of_the_gap(since: int) -> None:
+def test_resuming_from_elsewhere_is_told_of_the_gap(url: str, since: int) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             await queue.publish("a")
             async with queue.watch(since=since) as watch:
@@ -128,10 +128,11 @@ def test_resuming_from_elsewhere_is_told_of_the_gap(since: int) -> None:
 
 
 def test_a_watcher_that_falls_behind_holds_nobody_up_and_is_told(
+    url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             async with queue.watch() as watch:
                 batch = [b""] * 5000
@@ -149,9 +150,9 @@ def test_a_watcher_that_falls_behind_holds_nobody_up_and_is_told(
     asyncio.run(main())
 
 
-def test_a_watch_ends_when_the_broker_closes() -> None:
+def test_a_watch_ends_when_the_broker_closes(url: str) -> None:
     async def main() -> None:
-        broker = await supersoniq.connect().open()
+        broker = await supersoniq.connect(url).open()
         watch = broker.queue("q").watch()
 
         async def follow() -> int:
@@ -166,9 +167,9 @@ def test_a_watch_ends_when_the_broker_closes() -> None:
 
 
 @pytest.mark.parametrize("kinds", [[], ["gap"], ["PUBLISHED"], [7]])
-def test_unknown_kinds_are_refused(kinds: list[str]) -> None:
+def test_unknown_kinds_are_refused(url: str, kinds: list[str]) -> None:
     async def main() -> None:
-        async with supersoniq.connect() as broker:
+        async with supersoniq.connect(url) as broker:
             with pytest.raises(supersoniq.InvalidArgument):
                 broker.queue("q").watch(kinds=kinds)
             with pytest.raises(supersoniq.InvalidArgument):
