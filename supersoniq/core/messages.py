@@ -163,8 +163,8 @@ class Record(msgspec.Struct, gc=False):
     until: int = 0
     """Leased: the deadline. Done, dead: when it is forgotten."""
     past: Past | None = None
-    queued: bool = False
-    """Whether a line holds an entry for it; see ``supersoniq.core.ready``."""
+    behind: bool = False
+    """Whether it left an entry behind in its line; see ``supersoniq.core.ready``."""
 
     def reason(self) -> str | None:
         """Why it is dead, or what its last failure said."""

@@ -64,6 +64,7 @@ from supersoniq.core.timers import NEVER, Alarm, LeaseClock
 __all__ = ["QueueMachine"]
 
 _READY, _LEASED, _DEAD = Status.READY, Status.LEASED, Status.DEAD
+_ACK = Outcome.ACK
 _PUBLISHED, _SCHEDULED = rules.PUBLISH_READY.slot, rules.PUBLISH_SCHEDULED.slot
 
 
@@ -163,48 +164,48 @@ class QueueMachine:
     def publish(self, entries: Sequence[Entry], now: int) -> list[Published]:
         """Store messages, all or none. O(1) each."""
         now = self.tick(now)
-        keyed = self._admit(entries, now)
-        prefix = self._seal.prefix(now)
-        durability = self._durability
+        keyed, plain = self._admit(entries, now)
+        answers: list[Published] | None = None
+        if keyed:
+            answers, entries = self._match(entries, now)
+        prefix, durability, sequence = self._seal.prefix(now), self._durability, self._sequence
+        born = rules.born
+        records: list[Record] = []
         published: list[Published] = []
-        stored = 0
         for entry in entries:
-            key = entry.details.key if keyed else None
-            if key is not None and (use := self._keys.find(key, now)) is not None:
-                self._extra.duplicates += 1
-                published.append(Published(use.number, True, durability))
-                continue
-            self._sequence = sequence = self._sequence + 1
-            record = rules.born(entry, sequence, now)
-            self._table.add(record)
-            if record.status is _READY and record.details.recipient is None:
-                self._line.append(record)
-                stored += 1
-                if entry.ttl is not None or self._log.active:
-                    self._note_birth(record, now)
-            else:
+            sequence += 1
+            records.append(born(entry, sequence, now))
+            published.append(Published(prefix | sequence, False, durability))
+        self._sequence = sequence
+        self._table.extend(records)
+        if plain and not self._log.active:
+            # The common case, in one go: all of them go to the end of one line.
+            self._line.extend(records)
+            self._tally[_PUBLISHED] += len(records)
+        else:
+            for record in records:
                 self._tally[_PUBLISHED if record.status is _READY else _SCHEDULED] += 1
                 self._moved(record, Move.PUBLISH, now, fresh=True)
-            number = prefix | sequence
-            if key is not None:
-                self._keys.prune(now)
-                until = now + self._terms.dedup_window
-                self._keys.note(key, KeyUse(number, digest(entry.content), until))
-            published.append(Published(number, False, durability))
-        self._tally[_PUBLISHED] += stored
         self.stirs += 1
-        return published
+        return published if answers is None else answers
 
-    def _admit(self, entries: Sequence[Entry], now: int) -> bool:
-        """Raise unless all entries can be stored. Says whether any has a key."""
+    def _admit(self, entries: Sequence[Entry], now: int) -> tuple[bool, bool]:
+        """Raise unless all entries can be stored.
+
+        Says whether any has a key, and whether all are plain: ready, unaddressed, without expiry.
+        """
         terms = self._terms
-        keyed = False
+        longest = terms.max_content
+        keyed, plain = False, True
         fresh = 0
         batch: dict[str, bytes] = {}
         for entry in entries:
-            if len(entry.content) > terms.max_content:
-                raise ContentTooLarge(self.name, len(entry.content), terms.max_content)
-            key = entry.details.key
+            if len(entry.content) > longest:
+                raise ContentTooLarge(self.name, len(entry.content), longest)
+            details = entry.details
+            if entry.delay or entry.ttl is not None or details.recipient is not None:
+                plain = False
+            key = details.key
             if key is None or not terms.dedup_window:
                 fresh += 1
                 continue
@@ -223,13 +224,27 @@ class QueueMachine:
             # Duplicates alone store nothing, so they are answered even where the queue is over.
             if fresh and length + fresh > terms.max_length:
                 raise QueueFull(self.name, length, terms.max_length)
-        return keyed
+        return keyed, plain
 
-    def _note_birth(self, record: Record, now: int) -> None:
-        if record.details.expires_at is not None:
-            self._expiries.set(record.details.expires_at, record)
-            self.next = min(self.next, record.details.expires_at)
-        self._tell(Move.PUBLISH, record, now)
+    def _match(self, entries: Sequence[Entry], now: int) -> tuple[list[Published], Sequence[Entry]]:
+        """Note the keys of admitted entries: the answer to all, and those that are to be stored."""
+        prefix, durability = self._seal.prefix(now), self._durability
+        published: list[Published] = []
+        fresh: list[Entry] = []
+        for entry in entries:
+            key = entry.details.key
+            if key is not None and (use := self._keys.find(key, now)) is not None:
+                self._extra.duplicates += 1
+                published.append(Published(use.number, True, durability))
+                continue
+            fresh.append(entry)
+            number = prefix | self._sequence + len(fresh)
+            if key is not None:
+                self._keys.prune(now)
+                until = now + self._terms.dedup_window
+                self._keys.note(key, KeyUse(number, digest(entry.content), until))
+            published.append(Published(number, False, durability))
+        return published, fresh
 
     # Leasing.
 
@@ -244,11 +259,12 @@ class QueueMachine:
             return Taken([], self._wake_in(now))
         length = self._terms.lease if duration is None else duration
         deadline = now + length
-        name, seal, tally, enter = self.name, self._seal, self._tally, rules.lease
-        leases: list[Lease] = []
-        for record in records:
-            enter(record, deadline, tally)
-            leases.append(Lease(name, record, seal, record.leases, record.deliveries, deadline))
+        name, seal = self.name, self._seal
+        rules.lease_all(records, deadline, self._tally)
+        leases = [
+            Lease(name, record, seal, record.leases, record.deliveries, deadline)
+            for record in records
+        ]
         self._leases.lane(length).extend(leases)
         self._leases.added(len(leases))
         if deadline < self.next:
@@ -279,13 +295,33 @@ class QueueMachine:
     def settle(self, settlements: Sequence[Settlement], now: int) -> list[Verdict]:
         """End or extend leases, each with its own verdict. O(1) each, amortised."""
         now = self.tick(now)
+        seal, terms, tally = self._seal, self._terms, self._tally
+        remove = self._table.remove
+        # The common case, without detours: an ack after which nothing is kept or told.
+        leaves_no_trace = not terms.keep_done and not self._log.active
+        ended = 0
         verdicts: list[Verdict] = []
         for settlement in settlements:
+            lease = settlement.receipt
+            if (
+                leaves_no_trace
+                and settlement.outcome is _ACK
+                and isinstance(lease, Lease)
+                and lease.seal is seal
+                and (record := lease.record).status is _LEASED
+                and record.leases == lease.term
+            ):
+                rules.ack(record, now, terms, tally)
+                remove(record.sequence)
+                ended += 1
+                verdicts.append(None)
+                continue
             try:
                 verdicts.append(self._settle(settlement, now))
             except LeaseLost as error:
                 self._extra.stale += 1
                 verdicts.append(error)
+        self._leases.ended(ended)
         return verdicts
 
     def _settle(self, settlement: Settlement, now: int) -> int | None:
@@ -348,7 +384,8 @@ class QueueMachine:
         source = record.status
         rules.expire(record, now, self._terms, self._tally)
         if source is _READY:
-            self._line_of(record).left()  # not before: it may sweep out what is no longer ready
+            # Not before: it may sweep out what is no longer ready.
+            self._line_of(record).left(record)
         self._moved(record, Move.EXPIRE, now, gone_from=source)
 
     def _moved(
@@ -467,7 +504,7 @@ class QueueMachine:
         source = record.status
         rules.cancel(record, self._tally)
         if source is _READY:
-            self._line_of(record).left()
+            self._line_of(record).left(record)
         self._moved(record, Move.CANCEL, now, gone_from=source)
 
     def redrive(self, numbers: Sequence[int] | None, limit: int | None, now: int) -> int:
@@ -497,7 +534,7 @@ class QueueMachine:
             source = record.status
             rules.purge(record, self._tally)
             if source is _READY:
-                self._line_of(record).left()
+                self._line_of(record).left(record)
             self._moved(record, Move.PURGE, now, gone_from=source)
         return len(doomed)
 
@@ -542,7 +579,6 @@ class QueueMachine:
         for record in self._table.after(0):
             assert record.status is not None, "a record that is gone is still in the table"
             counted[record.status] += 1
-            assert record.queued or record.status is not _READY, "a ready record without entry"
         assert counted == sizes(self._tally), f"{counted} counted, {sizes(self._tally)} tallied"
         assert sum(map(len, lines)) == counted[_READY], "the lines miss ready records"
 

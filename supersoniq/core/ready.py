@@ -6,8 +6,9 @@ due, redriven) goes through a small heap of the *returned*. The next message is 
 of the two heads. That is three times as fast as one heap at depth and takes half the memory.
 
 A message that leaves without being taken (cancelled, expired) leaves its entry behind, to be
-skipped when it comes up, or swept when such entries outnumber the others. ``Record.queued`` says that
-an entry exists, so a message that comes back meanwhile gets no second one.
+skipped when it comes up, or swept when such entries outnumber the others. ``Record.behind`` says
+that there is such an entry, so a message that comes back meanwhile gets no second one. All others,
+the millions that are published and taken, are spared the marking.
 
 A queue has a line for unaddressed messages and one for each recipient.
 """
@@ -15,6 +16,7 @@ A queue has a line for unaddressed messages and one for each recipient.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from sortedcontainers import SortedDict
@@ -55,24 +57,31 @@ class Line:
 
     def append(self, record: Record) -> None:
         """Add a new message, whose sequence is above all others'. O(1) for a known priority."""
-        record.queued = True
         self.length += 1
-        if record.priority == self._best_priority and self._best is not None:
-            self._best.fresh.append(record)
-        else:
-            self._rank(record.priority).fresh.append(record)
+        self._rank(record.priority).fresh.append(record)
+
+    def extend(self, records: Sequence[Record]) -> None:
+        """Add new messages in sequence, above all others. O(1) each for known priorities."""
+        self.length += len(records)
+        priority = None
+        for record in records:
+            if record.priority != priority:
+                priority = record.priority
+                append = self._rank(priority).fresh.append
+            append(record)
 
     def put_back(self, record: Record) -> None:
         """Add a message at its old place. O(log r) for r returned ones of its priority."""
         self.length += 1
-        if record.queued:
+        if record.behind:
+            record.behind = False
             self._skipped -= 1
             return
-        record.queued = True
         heappush(self._rank(record.priority).returned, (record.sequence, record))
 
-    def left(self) -> None:
-        """One message of this line is no longer ready, and was not popped. Amortised O(1)."""
+    def left(self, record: Record) -> None:
+        """A message of this line is no longer ready, and was not popped. Amortised O(1)."""
+        record.behind = True
         self.length -= 1
         self._skipped += 1
         if self._skipped > 64 + self.length:
@@ -97,7 +106,7 @@ class Line:
             else:
                 self._next_rank()
                 continue
-            record.queued = False
+            record.behind = False
             self._skipped -= 1
         return None
 
@@ -111,7 +120,6 @@ class Line:
             heappop(returned)
         else:
             self._best.fresh.popleft()
-        record.queued = False
         self.length -= 1
         return record
 
@@ -119,24 +127,17 @@ class Line:
         """Remove and give up to ``limit`` messages. O(limit), amortised."""
         popped: list[Record] = []
         while len(popped) < limit:
-            record = self.head()
-            if record is None or self._best is None:
-                break
-            if self._best.returned:
-                self.pop()
+            rank = self._best
+            if rank is not None and rank.fresh and not rank.returned and not self._skipped:
+                # The common case, in one go: nothing has come back, and nothing has left.
+                popleft = rank.fresh.popleft
+                count = min(limit - len(popped), len(rank.fresh))
+                popped += [popleft() for _ in range(count)]
+                self.length -= count
+            elif (record := self.pop()) is not None:
                 popped.append(record)
-                continue
-            # The common case, in one go: nothing has come back to this priority.
-            fresh = self._best.fresh
-            popleft = fresh.popleft
-            for _ in range(min(limit - len(popped), len(fresh))):
-                record = popleft()
-                record.queued = False
-                if record.status is _READY:
-                    popped.append(record)
-                    self.length -= 1
-                else:
-                    self._skipped -= 1
+            else:
+                break
         return popped
 
     def ahead_of(self, priority: int, sequence: int) -> int:
@@ -173,7 +174,7 @@ class Line:
             gone = [r for r in rank.fresh if r.status is not _READY]
             gone += [r for _, r in rank.returned if r.status is not _READY]
             for record in gone:
-                record.queued = False
+                record.behind = False
             rank.fresh = deque(r for r in rank.fresh if r.status is _READY)
             rank.returned = [pair for pair in rank.returned if pair[1].status is _READY]
             rank.returned.sort(key=lambda pair: pair[0])
@@ -186,9 +187,10 @@ class Line:
             sequences = [record.sequence for record in rank.fresh]
             assert sequences == sorted(sequences), "fresh messages out of sequence"
             for record in [*rank.fresh, *(record for _, record in rank.returned)]:
-                assert record.queued, "an entry of a record that says it has none"
-                ready += record.status is _READY
-                skipped += record.status is not _READY
+                waiting = record.status is _READY
+                assert record.behind is not waiting, "a mark that does not fit"
+                ready += waiting
+                skipped += not waiting
         assert ready == self.length, f"{ready} ready, length {self.length}"
         assert skipped == self._skipped, f"{skipped} left behind, counted {self._skipped}"
         if self._ranks:

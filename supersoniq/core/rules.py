@@ -4,9 +4,9 @@ These are the only functions that change a ``Record``. They know nothing of line
 the machine and every backend call them and then put the record where its new status belongs. So
 there is one meaning of "nack", and a store is only a way to remember it.
 
-**Time.** ``now`` is the store's clock in milliseconds, read once for a batch. At ``now >= deadline`` a
-lease is over, at ``now >= available_at`` a message is due, at ``now >= expires_at`` it has expired,
-unless somebody holds it: then it expires when it comes back. Whoever touches a queue first lets
+**Time.** ``now`` is the store's clock in milliseconds, read once for a batch. At ``now >= deadline``
+a lease is over, at ``now >= available_at`` a message is due, at ``now >= expires_at`` it has
+expired, unless somebody holds it: then it expires when it comes back. Whoever touches a queue first lets
 time catch up, in this order: lapses, dues, expiries, then what is to be forgotten.
 
 **Retention.** A message that is done or dead is kept until ``until``. With a retention of zero it
@@ -17,6 +17,8 @@ letter, so that repeating a settlement can be answered as the first time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -38,6 +40,7 @@ __all__ = [
     "forget",
     "lapse",
     "lease",
+    "lease_all",
     "nack",
     "overdue",
     "purge",
@@ -50,6 +53,7 @@ __all__ = [
 _S, _R, _L, _D, _X = Status
 PUBLISH_READY = arc(Move.PUBLISH, None, _R)
 PUBLISH_SCHEDULED = arc(Move.PUBLISH, None, _S)
+_BORN_READY, _BORN_LATER = PUBLISH_READY.target, PUBLISH_SCHEDULED.target
 _DUE = arc(Move.DUE, _S, _R)
 _LEASE = arc(Move.LEASE, _R, _L)
 _ACK = arc(Move.ACK, _L, _D)
@@ -64,6 +68,7 @@ _CANCEL = {at: arc(Move.CANCEL, at, None) for at in (_S, _R, _X)}
 _REDRIVE = arc(Move.REDRIVE, _X, _R)
 _PURGE = {at: arc(Move.PURGE, at, None) for at in (_S, _R, _D, _X)}
 _FORGET = {at: arc(Move.FORGET, at, None) for at in (_D, _X)}
+_FORGET_DONE = _FORGET[_D]  # for acks: looking up by an enum calls Python code to hash it
 _CORRUPT = {at: arc(Move.CORRUPT, at, _X) for at in (_S, _R, _L)}
 
 LETTERS = {Outcome.ACK: "a", Outcome.NACK: "n", Outcome.RELEASE: "r", Outcome.REJECT: "j"}
@@ -77,10 +82,11 @@ def born(entry: Entry, sequence: int, now: int) -> Record:
     details = entry.details
     if entry.ttl is not None:
         details = msgspec.structs.replace(details, expires_at=now + entry.ttl)
-    path = PUBLISH_SCHEDULED if entry.delay else PUBLISH_READY
-    return Record(
-        sequence, entry.content, details, entry.priority, now, now + entry.delay, path.target
-    )
+    if entry.delay:
+        due_at = now + entry.delay
+        return Record(sequence, entry.content, details, entry.priority, now, due_at, _BORN_LATER)
+    # One and the same integer twice: another one of equal value would take 32 bytes more.
+    return Record(sequence, entry.content, details, entry.priority, now, now, _BORN_READY)
 
 
 def overdue(record: Record, now: int) -> bool:
@@ -96,10 +102,16 @@ def due(record: Record, tally: list[int]) -> None:
 
 def lease(record: Record, deadline: int, tally: list[int]) -> None:
     """A consumer takes it: one delivery and one term more."""
-    take(record, _LEASE, tally)
-    record.deliveries += 1
-    record.leases += 1
-    record.until = deadline
+    lease_all((record,), deadline, tally)
+
+
+def lease_all(records: Sequence[Record], deadline: int, tally: list[int]) -> None:
+    """A consumer takes all of them."""
+    for record in records:
+        take(record, _LEASE, tally)
+        record.deliveries += 1
+        record.leases += 1
+        record.until = deadline
 
 
 def ack(record: Record, now: int, terms: Terms, tally: list[int]) -> None:
@@ -109,7 +121,7 @@ def ack(record: Record, now: int, terms: Terms, tally: list[int]) -> None:
         record.until = now + terms.keep_done
         _ended(record, "a")
     else:
-        take(record, _FORGET[_D], tally)
+        take(record, _FORGET_DONE, tally)
 
 
 def nack(

@@ -7,7 +7,7 @@ message that stays keeps its page of 256 alive: at most 2 KiB beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sortedcontainers import SortedDict
 
@@ -35,18 +35,36 @@ class Table:
     def __len__(self) -> int:
         return self.length
 
-    def add(self, record: Record) -> None:
-        """Add a record with a sequence above all others'. Amortised O(1)."""
-        number = record.sequence >> _BITS
-        if number != self._tail_number:
-            if self._left.get(self._tail_number) == 0:
-                del self._pages[self._tail_number], self._left[self._tail_number]
-            self._tail = self._pages[number] = [None] * _SIZE
-            self._tail_number = number
-            self._left[number] = 0
-        self._tail[record.sequence & _MASK] = record
-        self._left[number] += 1
-        self.length += 1
+    def extend(self, records: Sequence[Record]) -> None:
+        """Add records with successive sequences above all others'. Amortised O(1) each."""
+        done, count = 0, len(records)
+        self.length += count
+        if count == 1:
+            record = records[0]
+            number = record.sequence >> _BITS
+            if number != self._tail_number:
+                self._new_tail(number)
+            self._tail[record.sequence & _MASK] = record
+            self._left[number] += 1
+            return
+        while done < count:
+            sequence = records[done].sequence
+            start = sequence & _MASK
+            here = min(_SIZE - start, count - done)
+            number = sequence >> _BITS
+            if number != self._tail_number:
+                self._new_tail(number)
+            # A page's share in one go costs hardly more than a single record.
+            self._tail[start : start + here] = records[done : done + here]
+            self._left[number] += here
+            done += here
+
+    def _new_tail(self, number: int) -> None:
+        if self._left.get(self._tail_number) == 0:
+            del self._pages[self._tail_number], self._left[self._tail_number]
+        self._tail = self._pages[number] = [None] * _SIZE
+        self._tail_number = number
+        self._left[number] = 0
 
     def get(self, sequence: int) -> Record | None:
         """The record of that sequence. O(1)."""
@@ -58,8 +76,8 @@ class Table:
         number = sequence >> _BITS
         self._pages[number][sequence & _MASK] = None
         self.length -= 1
-        self._left[number] -= 1
-        if not self._left[number] and number != self._tail_number:
+        left = self._left[number] = self._left[number] - 1
+        if not left and number != self._tail_number:
             del self._pages[number], self._left[number]
 
     def after(self, sequence: int) -> Iterator[Record]:
