@@ -4,10 +4,11 @@ These are the only functions that change a ``Record``. They know nothing of line
 the machine and every backend call them and then put the record where its new status belongs. So
 there is one meaning of "nack", and a store is only a way to remember it.
 
-**Time.** ``now`` is the store's clock in milliseconds, read once for a batch. At ``now >= deadline``
-a lease is over, at ``now >= available_at`` a message is due, at ``now >= expires_at`` it has
-expired, unless somebody holds it: then it expires when it comes back. Whoever touches a queue first lets
-time catch up, in this order: lapses, dues, expiries, then what is to be forgotten.
+**Time.** ``now`` is the store's clock in milliseconds, read once for a batch. At
+``now >= deadline`` a lease is over, at ``now >= available_at`` a message is due, at
+``now >= expires_at`` it has expired, unless somebody holds it: then it expires when it comes back.
+Whoever touches a queue first lets time catch up, in this order: lapses, dues, expiries, then what
+is to be forgotten.
 
 **Retention.** A message that is done or dead is kept until ``until``. With a retention of zero it
 is forgotten in the same step.
