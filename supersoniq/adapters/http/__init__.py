@@ -1,0 +1,18 @@
+"""The HTTP face: one ASGI app, to be served alone or mounted in another one.
+
+    app       the table of routes, the app, its lifespan
+    serve     the app on a uvicorn server
+    publish, consume, browse, manage, events, about
+              the handlers, by subject: a request becomes operations, their results an answer
+    endpoint  what stands behind a path: a handler for each method, an answer to each error
+    exchange  one request and its answer: the body within its limits, media types
+    presence  whether somebody who is kept waiting is still there
+    service   what all handlers share: the broker, the limits, and those to be sent home
+    wire      what travels: the typed shape of every body and query
+    decode    from bytes and texts to those shapes, with an error that names the field
+    problems  from an error to its status and problem document
+    limits    the bounds
+
+A handler never decides anything about messages: it makes an operation (``supersoniq.core.ops``)
+from a checked request, has the engine carry it out, and puts the result into words.
+"""

@@ -1,0 +1,52 @@
+"""The app about itself: its front page, and whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+
+import supersoniq
+from supersoniq.adapters.http.exchange import JSON, Exchange, Reply, reply
+from supersoniq.core.errors import BackendUnavailable, Closed
+from supersoniq.core.ops import Queues
+
+__all__ = ["index", "live", "ready"]
+
+LINKS = {
+    "self": "/",
+    "messages": "/messages",
+    "queues": "/queues",
+    "queue": "/queues/{queue}",
+    "queue_messages": "/queues/{queue}/messages",
+    "leases": "/queues/{queue}/leases",
+    "settlements": "/queues/{queue}/settlements",
+    "events": "/queues/{queue}/events",
+    "stats": "/stats",
+    "live": "/health/live",
+    "ready": "/health/ready",
+}
+PATIENCE = 5.0
+"""Seconds within which a store that is well answers."""
+
+
+async def index(exchange: Exchange) -> Reply:
+    """``GET /``: name, version, and what is where."""
+    exchange.accepts(JSON)
+    links = {name: exchange.root + path for name, path in LINKS.items()}
+    return reply({"name": "supersoniq", "version": supersoniq.__version__, "links": links})
+
+
+async def live(exchange: Exchange) -> Reply:
+    """``GET /health/live``: whether the process answers at all."""
+    return reply({"status": "ok"})
+
+
+async def ready(exchange: Exchange) -> Reply:
+    """``GET /health/ready``: whether the store answers, and new requests are welcome."""
+    if exchange.service.draining:
+        raise Closed("the server")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await exchange.service.engine.call(Queues())
+    except TimeoutError:
+        raise BackendUnavailable(f"no answer within {PATIENCE:g} s") from None
+    return reply({"status": "ok"})

@@ -1,0 +1,162 @@
+"""The app: which path leads to which handler."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocketClose
+
+from supersoniq.adapters.http import about, browse, consume, manage
+from supersoniq.adapters.http.endpoint import Endpoint, Handler
+from supersoniq.adapters.http.events import events
+from supersoniq.adapters.http.limits import Limits
+from supersoniq.adapters.http.problems import Refusal
+from supersoniq.adapters.http.publish import publish
+from supersoniq.adapters.http.service import Receive, Scope, Send, Service
+from supersoniq.api.broker import Broker
+from supersoniq.core.errors import InvalidSetting
+
+__all__ = ["App", "create_app"]
+
+Methods = dict[str, Handler]
+
+# In the order in which they are tried: what is called most comes first.
+MESSAGE: dict[str, Methods] = {
+    "/messages": {"GET": browse.browse, "POST": publish},
+    "/messages/{id}": {"GET": browse.look, "DELETE": browse.cancel},
+    "/messages/{id}/explanation": {"GET": browse.explain},
+}
+QUEUE: dict[str, Methods] = {
+    "/leases": {"POST": consume.lease},
+    "/settlements": {"POST": consume.settle},
+    **MESSAGE,
+    "/events": {"GET": events},
+    "/stats": {"GET": manage.stats},
+    "/pause": {"POST": manage.pause},
+    "/resume": {"POST": manage.resume},
+    "/purge": {"POST": manage.purge},
+    "/redrive": {"POST": manage.redrive},
+    "": {"GET": manage.describe, "PUT": manage.configure, "DELETE": manage.delete},
+}
+REST: dict[str, Methods] = {
+    "/queues": {"GET": manage.names},
+    "/stats": {"GET": manage.all_stats},
+    "/health/live": {"GET": about.live},
+    "/health/ready": {"GET": about.ready},
+    "/": {"GET": about.index},
+}
+
+
+def create_app(
+    broker: Broker,
+    *,
+    max_body: int = Limits.max_body,
+    max_depth: int = Limits.max_depth,
+    max_batch: int = Limits.max_batch,
+    max_wait: float = Limits.max_wait,
+    max_answer: int = Limits.max_answer,
+    line_batch: int = Limits.line_batch,
+    body_timeout: float = Limits.body_timeout,
+    send_timeout: float = Limits.send_timeout,
+    keep_alive: float = Limits.keep_alive,
+) -> App:
+    """An ASGI app for a broker's queues: to be served alone, or mounted under any prefix.
+
+    Served alone, its lifespan opens the broker, unless it is open, and then also closes it. Mounted
+    in another app, whose lifespan alone is run, the broker must be opened there.
+
+    Args:
+        broker: the queues.
+        max_body: bytes of a body, or of one line of an NDJSON body; 2 MiB.
+        max_depth: levels of arrays and objects in a JSON body; 64.
+        max_batch: messages in one request; 10,000.
+        max_wait: seconds that a lease request may wait; 60.
+        max_answer: bytes of content in one answer, beyond which it ends early; 16 MiB.
+        line_batch: lines of an NDJSON body that are published together; 500.
+        body_timeout: seconds within which a body must arrive; 30.
+        send_timeout: seconds within which a client must make room for an answer; 30.
+        keep_alive: seconds of silence in an event stream; 15.
+
+    Raises:
+        InvalidSetting: one of them cannot be.
+    """
+    if not isinstance(broker, Broker):
+        raise InvalidSetting("broker", broker, "is not a Broker; supersoniq.connect makes one")
+    limits = Limits(
+        max_body=max_body,
+        max_depth=max_depth,
+        max_batch=max_batch,
+        max_wait=max_wait,
+        max_answer=max_answer,
+        line_batch=line_batch,
+        body_timeout=body_timeout,
+        send_timeout=send_timeout,
+        keep_alive=keep_alive,
+    )
+    return App(Service(broker, limits))
+
+
+class App(Starlette):
+    """A broker's queues over HTTP.
+
+    Args:
+        service: what the handlers share.
+    """
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(routes=list(_routes(service)), lifespan=_lifespan)
+        self.service = service
+        self.router.redirect_slashes = False
+        self._missing = Endpoint(service, {})
+        self.router.default = self._not_found
+
+    def drain(self) -> None:
+        """End every long poll and event stream, so that the server can stop.
+
+        ``serve`` calls it. Another server should be given a time-out for its graceful shutdown, or
+        have this called when it begins.
+        """
+        self.service.drain()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Starlette's own; nothing but the router as long as nobody has added to it.
+
+        Its two error middlewares have nothing to do here: endpoints answer every error.
+        """
+        if self.user_middleware or self.exception_handlers:
+            return super().build_middleware_stack()
+        return self.router
+
+    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        detail = f"there is nothing at {scope['path'][:200]!r}; GET {scope.get('root_path', '')}/"
+        await self._missing.refuse(
+            Refusal(404, f"{detail} tells what there is"), scope, receive, send
+        )
+
+
+def _routes(service: Service) -> Iterator[Route]:
+    table = {f"/queues/{{queue}}{path}": methods for path, methods in QUEUE.items()}
+    for path, methods in {**MESSAGE, **table, **REST}.items():
+        yield Route(path, Endpoint(service, methods), name=path)
+
+
+@asynccontextmanager
+async def _lifespan(app: App) -> AsyncIterator[None]:
+    service = app.service
+    ours = not service.is_open()
+    if ours:
+        await service.broker.open()
+    try:
+        await service.names()
+        yield
+    finally:
+        service.drain()
+        if ours:
+            await service.broker.close()

@@ -1,0 +1,65 @@
+"""Looking at messages, and taking them back."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from supersoniq.adapters.http.exchange import JSON, Exchange, Reply, reply
+from supersoniq.adapters.http.wire import BrowseQuery, LookQuery, MessageOut
+from supersoniq.api.queue import status_of
+from supersoniq.core import checks
+from supersoniq.core.ids import format_id, parse_id
+from supersoniq.core.messages import Message
+from supersoniq.core.ops import Browse, Cancel, Explain, Look
+
+__all__ = ["browse", "cancel", "explain", "look"]
+
+
+async def browse(exchange: Exchange) -> Reply:
+    """``GET .../messages``: in publish order, a page with a ``Link`` to the next one."""
+    exchange.accepts(JSON)
+    queue = exchange.queue()
+    asked = exchange.query(BrowseQuery)
+    checks.integer("limit", asked.limit, 1, exchange.limits.max_batch)
+    after = None if asked.after is None else parse_id(asked.after)
+    op = Browse(queue, status_of(asked.status), after, asked.limit)
+    found: list[Message] = await exchange.service.call(op)
+    page: list[MessageOut] = []
+    size = 0
+    for message in found:
+        size += len(message.content)
+        if page and size > exchange.limits.max_answer:
+            break
+        page.append(MessageOut.of(message, asked.content))
+    links: list[tuple[bytes, bytes]] = []
+    if page and (len(found) == asked.limit or len(page) < len(found)):
+        query = {**exchange.parameters(), "after": page[-1].id}
+        path = f"{quote(exchange.scope['path'])}?{urlencode(query)}"
+        links.append((b"link", f'<{path}>; rel="next"'.encode()))
+    return reply(page, 200, links)
+
+
+async def look(exchange: Exchange) -> Reply:
+    """``GET .../messages/{id}``."""
+    exchange.accepts(JSON)
+    queue, number = exchange.queue(), exchange.id()
+    encoding = exchange.query(LookQuery).content
+    message: Message = await exchange.service.call(Look(queue, number))
+    return reply(MessageOut.of(message, encoding))
+
+
+async def cancel(exchange: Exchange) -> Reply:
+    """``DELETE .../messages/{id}``."""
+    queue, number = exchange.queue(), exchange.id()
+    exchange.no_query()
+    await exchange.service.call(Cancel(queue, number))
+    return Reply(204)
+
+
+async def explain(exchange: Exchange) -> Reply:
+    """``GET .../messages/{id}/explanation``: why it is not being delivered."""
+    exchange.accepts(JSON)
+    queue, number = exchange.queue(), exchange.id()
+    exchange.no_query()
+    sentence: str = await exchange.service.call(Explain(queue, number))
+    return reply({"id": format_id(number), "queue": queue, "explanation": sentence})

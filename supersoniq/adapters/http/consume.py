@@ -1,0 +1,143 @@
+"""Leasing and settling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.exchange import JSON, Exchange, Gone, Reply, reply
+from supersoniq.adapters.http.problems import problem_of
+from supersoniq.adapters.http.wire import LeaseOut, LeaseRequest, SettlementIn, Verdict
+from supersoniq.api.waiting import Batch
+from supersoniq.core import checks
+from supersoniq.core.errors import InvalidArgument, SupersoniqError
+from supersoniq.core.messages import Lease
+from supersoniq.core.ops import Outcome, Settle, Settlement
+from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
+
+__all__ = ["lease", "settle"]
+
+
+async def lease(exchange: Exchange) -> None:
+    """``POST .../leases``: messages as soon as there are any, or none after ``wait``.
+
+    A client that leaves while it waits takes nothing, and what cannot be sent to it is released
+    at once, uncounted.
+    """
+    exchange.accepts(JSON)
+    queue = exchange.queue()
+    asked = decode.convert(await exchange.json({}), LeaseRequest)
+    limits = exchange.limits
+    checks.integer("limit", asked.limit, 1, limits.max_batch)
+    wait = checks.duration("wait", asked.wait, 0, limits.max_wait) / 1000
+    if asked.recipient is not None:
+        checks.label("recipient", asked.recipient, checks.MAX_SUBJECT)
+    length = None
+    if asked.lease is not None:
+        length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
+
+    engine = exchange.service.engine
+    held: Sequence[Lease] = ()
+    with exchange.presence() as presence:
+        try:
+            taking = engine.take(
+                queue, asked.limit, recipient=asked.recipient, duration=length, wait=0
+            )
+            held = (await taking).leases
+            if not held and wait:
+                taking = engine.take(
+                    queue, asked.limit, recipient=asked.recipient, duration=length, wait=wait
+                )
+                task = asyncio.ensure_future(taking)
+                try:
+                    await asyncio.wait((task, presence.over), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    held = await _collect(task)
+            elif held:
+                await asyncio.sleep(0)  # lets the presence look whether the client is still there
+            held, surplus = _fitting(held, limits.max_answer)
+            engine.release_soon(surplus)
+            if presence.gone:
+                raise Gone
+            answer = [LeaseOut.of_lease(each, asked.content) for each in held]
+            await exchange.answer(reply(answer))
+        except BaseException:
+            engine.release_soon(held)
+            raise
+
+
+async def _collect(task: asyncio.Task[Batch]) -> Sequence[Lease]:
+    """What a take has got, ending it if it still waits."""
+    if not task.done():
+        task.cancel()  # it releases what it gets from now on
+        await asyncio.wait((task,))
+    return () if task.cancelled() else task.result().leases
+
+
+def _fitting(held: Sequence[Lease], size: int) -> tuple[Sequence[Lease], Sequence[Lease]]:
+    """As many as fit into one answer, at least one, and the others."""
+    for count, each in enumerate(held):
+        size -= len(each.record.content)
+        if size < 0:
+            return held[: count or 1], held[count or 1 :]
+    return held, ()
+
+
+async def settle(exchange: Exchange) -> Reply:
+    """``POST .../settlements``: end or extend leases; a verdict for each, in their order."""
+    exchange.accepts(JSON)
+    queue = exchange.queue()
+    asked = await exchange.json()
+    if not isinstance(asked, list):
+        raise InvalidArgument("body", asked, "takes an array of settlements")
+    if len(asked) > exchange.limits.max_batch:
+        rule = f"takes at most {exchange.limits.max_batch} settlements at once"
+        raise InvalidArgument("body", len(asked), rule)
+    answers: list[Verdict | None] = []
+    settlements: list[Settlement] = []
+    for number, each in enumerate(asked):
+        try:
+            settlements.append(_settlement(each))
+            answers.append(None)
+        except InvalidArgument as error:
+            answers.append(_verdict(decode.within(error, f"[{number}]")))
+    if settlements:
+        results = iter(await exchange.service.engine.call(Settle(queue, settlements)))
+        answers = [_verdict(next(results)) if each is None else each for each in answers]
+    return reply(answers)
+
+
+def _settlement(value: Any) -> Settlement:
+    asked = decode.convert(value, SettlementIn)
+    for field in _FOREIGN[asked.outcome]:
+        if (given := getattr(asked, field)) is not None:
+            raise InvalidArgument(field, given, f"means nothing with the outcome {asked.outcome}")
+    return Settlement(
+        asked.receipt,
+        asked.outcome,
+        None if asked.delay is None else checks.duration("delay", asked.delay),
+        checks.reason(asked.reason),
+        None
+        if asked.duration is None
+        else checks.duration("duration", asked.duration, MIN_LEASE, MAX_LEASE),
+    )
+
+
+_FOREIGN = {
+    Outcome.ACK: ("delay", "reason", "duration"),
+    Outcome.NACK: ("duration",),
+    Outcome.RELEASE: ("reason", "duration"),
+    Outcome.REJECT: ("delay", "duration"),
+    Outcome.EXTEND: ("delay", "reason"),
+}
+"""The fields that do not go with an outcome."""
+
+
+def _verdict(result: int | SupersoniqError | None) -> Verdict:
+    if isinstance(result, SupersoniqError):
+        return Verdict(False, problem=msgspec.to_builtins(problem_of(result)))
+    return Verdict(True, result)

@@ -1,0 +1,82 @@
+"""What stands behind a path: the handler for each method, and the answer to every error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from supersoniq.adapters.http.exchange import Exchange, Gone, Reply
+from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
+from supersoniq.adapters.http.service import Receive, Scope, Send, Service
+from supersoniq.core.errors import SupersoniqError
+
+__all__ = ["Endpoint", "Handler", "problem_reply"]
+
+log = logging.getLogger("supersoniq.http")
+
+PROBLEM = "application/problem+json"
+Handler = Callable[[Exchange], Awaitable[Reply | None]]
+"""Gives the answer, or ``None`` if it has sent one itself."""
+
+
+class Endpoint:
+    """The ASGI app behind one path.
+
+    Args:
+        service: what its handlers share.
+        handlers: by method.
+    """
+
+    def __init__(self, service: Service, handlers: Mapping[str, Handler]) -> None:
+        self._service = service
+        self._handlers = dict(handlers)
+        if "GET" in self._handlers:
+            self._handlers["HEAD"] = self._handlers["GET"]
+        self._handlers["OPTIONS"] = self._options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(self._service, scope, receive, send)
+        try:
+            handler = self._handlers.get(scope["method"])
+            if handler is None:
+                allow = sorted(self._handlers)
+                raise Refusal(405, f"takes {', '.join(allow)}", allow=allow)
+            answer = await handler(exchange)
+            if answer is not None:
+                await exchange.answer(answer)
+        except Gone:
+            return
+        except SupersoniqError as error:
+            await _refuse(exchange, problem_of(error))
+        except Refusal as refusal:
+            await _refuse(exchange, refusal.problem)
+        except TimeoutError:
+            if not exchange.started:
+                raise
+            log.info("%s %s: the client did not take its answer", scope["method"], scope["path"])
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if exchange.started:
+                raise  # the server then cuts the connection
+            await _refuse(exchange, Refusal(500, "a bug; the server's log says more").problem)
+
+    async def refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that has come to nothing."""
+        await _refuse(Exchange(self._service, scope, receive, send), refusal.problem)
+
+    async def _options(self, exchange: Exchange) -> Reply:
+        return Reply(204, fields=[(b"allow", ", ".join(sorted(self._handlers)).encode())])
+
+
+async def _refuse(exchange: Exchange, problem: Problem) -> None:
+    if exchange.started:
+        raise RuntimeError(f"an answer was begun and cannot be finished: {problem.detail}")
+    await exchange.answer(problem_reply(problem))
+
+
+def problem_reply(problem: Problem) -> Reply:
+    """A problem as an answer."""
+    return Reply(problem.status, msgspec.json.encode(problem), PROBLEM, problem.headers())

@@ -1,0 +1,118 @@
+"""Events as they happen, over server-sent events or as JSON lines.
+
+The stream says first where it starts: an offset that a client can resume from even if nothing has
+happened yet. When nothing happens for long, a sign of life is sent, so that both sides notice a
+dead connection. Events wait in the store, never here: a client that reads slowly is told of a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from supersoniq.adapters.http.exchange import NDJSON, SSE, Exchange, Gone, Reply
+from supersoniq.adapters.http.problems import problem_of
+from supersoniq.adapters.http.wire import Encoding, EventOut, EventsQuery
+from supersoniq.api.watch import Watch, event_kinds
+from supersoniq.core import checks
+from supersoniq.core.errors import Closed, InvalidArgument, SupersoniqError
+from supersoniq.core.ops import Describe
+
+__all__ = ["events"]
+
+RECONNECT = 1000
+"""Milliseconds after which a browser comes back."""
+
+
+async def events(exchange: Exchange) -> Reply | None:
+    """``GET .../events``: until the client leaves, the server stops or the queue is deleted."""
+    kind = exchange.accepts(SSE, NDJSON)
+    queue = exchange.queue()
+    asked = exchange.query(EventsQuery)
+    kinds = event_kinds(part for part in asked.kinds.split(",") if part)
+    since = _last_seen(exchange, asked.since)
+    await exchange.service.call(Describe(queue))
+    if exchange.method == "HEAD":
+        return Reply(200, kind=kind)
+    watch = Watch(exchange.service.engine, queue, since, kinds, _ready)
+    try:
+        await watch.start()
+        while await exchange.receive() is not None:
+            pass  # a body means nothing here
+        with exchange.presence() as presence:
+            stream = _Stream(exchange, watch, kind == SSE, asked.content)
+            pump = asyncio.ensure_future(stream.run())
+            try:
+                await asyncio.wait((pump, presence.over), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pump.cancel()
+                await asyncio.wait((pump,))
+            if presence.gone:
+                raise Gone
+            if not pump.cancelled() and (error := pump.exception()) is not None:
+                raise error
+            await exchange.piece(b"", last=True)
+    finally:
+        watch.stop()
+    return None
+
+
+class _Stream:
+    """Sends a watch's events."""
+
+    def __init__(self, exchange: Exchange, watch: Watch, sse: bool, encoding: Encoding) -> None:
+        self._exchange = exchange
+        self._watch = watch
+        self._sse = sse
+        self._encoding = encoding
+
+    async def run(self) -> None:
+        exchange, watch = self._exchange, self._watch
+        fields = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        await exchange.begin(SSE if self._sse else NDJSON, fields)
+        assert watch.offset is not None
+        first = self._frame("start", watch.offset, {"offset": watch.offset, "kind": "start"})
+        await exchange.piece(b"retry: %d\n" % RECONNECT + first if self._sse else first)
+        try:
+            while True:
+                event = await watch.next(exchange.limits.keep_alive)
+                if event is None:
+                    await exchange.piece(self._alive())
+                    continue
+                told = EventOut.of(event, self._encoding)
+                await exchange.piece(self._frame(told.kind, told.offset, told))
+        except Closed:
+            return
+        except SupersoniqError as error:
+            # Too late for a status: the stream itself has to say it.
+            problem = msgspec.to_builtins(problem_of(error))
+            offset = watch.offset
+            told_so = {"offset": offset, "kind": "error", "problem": problem}
+            await exchange.piece(self._frame("error", offset, told_so))
+
+    def _alive(self) -> bytes:
+        if self._sse:
+            return b": still here\n\n"
+        return self._frame("alive", 0, {"offset": self._watch.offset, "kind": "alive"})
+
+    def _frame(self, kind: str, offset: int, value: Any) -> bytes:
+        data = msgspec.json.encode(value)
+        if not self._sse:
+            return data + b"\n"
+        return b"event: %s\nid: %d\ndata: %s\n\n" % (kind.encode(), offset, data)
+
+
+def _last_seen(exchange: Exchange, since: int | None) -> int | None:
+    """Where to resume: a browser that reconnects says so in a header, and repeats its old query."""
+    last = exchange.header(b"last-event-id")
+    if last:
+        if not (last.isascii() and last.isdecimal() and len(last) < 20):
+            raise InvalidArgument("Last-Event-ID", last, "takes an event's offset")
+        since = int(last)
+    return None if since is None else checks.integer("since", since, 0, 2**63 - 1)
+
+
+async def _ready() -> None:
+    """The queue has been looked for already."""

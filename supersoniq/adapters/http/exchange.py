@@ -1,0 +1,305 @@
+"""One request and its answer, over plain ASGI.
+
+Starlette finds the route. From there on this module does what its ``Request`` and ``Response``
+would, with the bounds that they lack: the body is counted while it arrives and has a deadline, an
+answer has one too, and a handler that takes long learns at once that its client has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, quote
+
+import msgspec
+
+from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.presence import Presence
+from supersoniq.adapters.http.problems import Refusal
+from supersoniq.adapters.http.service import DEFAULT, Receive, Scope, Send, Service
+from supersoniq.core import checks
+from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.ids import parse_id
+
+__all__ = ["JSON", "NDJSON", "SSE", "Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
+
+Fields = Sequence[tuple[bytes, bytes]]
+T = TypeVar("T")
+
+JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stream"
+MAX_QUERY_FIELDS = 100
+encode = msgspec.json.Encoder().encode
+
+
+class Gone(Exception):
+    """The client has left: nobody is there to be answered."""
+
+
+class Reply(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    body: bytes = b""
+    kind: str = JSON
+    fields: Fields = ()
+
+
+def reply(value: Any, status: int = 200, fields: Fields = ()) -> Reply:
+    """A value as a JSON answer."""
+    return Reply(status, encode(value), JSON, fields)
+
+
+class Exchange:
+    """One request, and the way to answer it."""
+
+    __slots__ = ("_read", "_receive", "_send", "limits", "scope", "service", "started")
+
+    def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+        self.service = service
+        self.limits = service.limits
+        self.scope = scope
+        self.started = False
+        """Whether the answer has begun."""
+        self._read = False
+        self._receive = receive
+        self._send = send
+
+    # The request.
+
+    @property
+    def method(self) -> str:
+        """Its method; that of a HEAD request is ``HEAD``."""
+        return str(self.scope["method"])
+
+    @property
+    def root(self) -> str:
+        """The path under which the app is mounted, without a slash at its end."""
+        return str(self.scope.get("root_path", "")).rstrip("/")
+
+    def queue(self) -> str:
+        """The queue in its path, or the default one.
+
+        Raises:
+            InvalidName: that cannot be a queue's name.
+        """
+        return checks.queue_name(self.scope["path_params"].get("queue", DEFAULT))
+
+    def id(self) -> int:
+        """The number of the message id in its path.
+
+        Raises:
+            InvalidId: it is none.
+        """
+        return parse_id(self.scope["path_params"]["id"])
+
+    def header(self, name: bytes) -> str | None:
+        """A header field, its name in lower case."""
+        for known, value in self.scope["headers"]:
+            if known == name:
+                return str(value.decode("latin-1"))
+        return None
+
+    def media_type(self) -> str | None:
+        """The media type of its body, in lower case, without parameters.
+
+        Raises:
+            Refusal: the body is compressed, which nobody here undoes.
+        """
+        coding = self.header(b"content-encoding")
+        if coding is not None and coding.lower() != "identity":
+            raise Refusal(415, f"a body cannot have the content encoding {coding[:40]!r}")
+        kind = self.header(b"content-type")
+        return None if kind is None else kind.partition(";")[0].strip().lower()
+
+    def parameters(self) -> dict[str, str]:
+        """Its query.
+
+        Raises:
+            InvalidArgument: a field is there twice, it is not UTF-8, or there are too many.
+        """
+        query = self.scope.get("query_string", b"")
+        if not query:
+            return {}
+        try:
+            pairs = parse_qsl(
+                query.decode("latin-1"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=MAX_QUERY_FIELDS,
+            )
+        except ValueError as error:
+            problem = f"cannot be read: {error}"
+            raise InvalidArgument("query", query[:80].decode("latin-1"), problem) from None
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            double = next(name for name in names if names.count(name) > 1)
+            raise InvalidArgument(double, found[double], "is there twice in the query")
+        return found
+
+    def query(self, kind: type[T]) -> T:
+        """Its query as a typed value.
+
+        Raises:
+            InvalidArgument: an unknown field, or a value that does not fit.
+        """
+        return decode.convert(self.parameters(), kind, texts=True)
+
+    def no_query(self) -> None:
+        """Refuse a query where none means anything.
+
+        Raises:
+            InvalidArgument: there is one.
+        """
+        if self.scope.get("query_string"):
+            self.query(decode.Nothing)
+
+    def address(self, path: str) -> bytes:
+        """A path of this app as a client has to write it."""
+        return (quote(self.root) + path).encode()
+
+    async def receive(self) -> bytes | None:
+        """The next piece of its body, which may be empty; ``None`` after the last.
+
+        Raises:
+            Gone: the client left before the end.
+        """
+        if self._read:
+            return None
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        self._read = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
+
+    async def body(self) -> bytes:
+        """Its whole body.
+
+        Raises:
+            Refusal: it is too large or too slow.
+            Gone: the client left before the end.
+        """
+        limit = self.limits.max_body
+        length = self.header(b"content-length")
+        if length is not None and length.isdecimal() and int(length) > limit:
+            raise too_large(limit, int(length))
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.limits.body_timeout):
+                while (piece := await self.receive()) is not None:
+                    size += len(piece)
+                    if size > limit:
+                        raise too_large(limit)
+                    pieces.append(piece)
+        except TimeoutError:
+            raise too_slow(self.limits.body_timeout) from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def json(self, default: Any = msgspec.UNSET) -> Any:
+        """Its JSON body.
+
+        Args:
+            default: stands for no body at all.
+
+        Raises:
+            InvalidArgument: it is no JSON, or too deep.
+            Refusal: it is of another media type, too large or too slow.
+        """
+        kind = self.media_type()
+        raw = await self.body()
+        if not raw and default is not msgspec.UNSET:
+            return default
+        if kind not in (JSON, None):
+            raise Refusal(415, f"takes {JSON}, not {kind}", takes=[JSON])
+        return decode.loads(raw, self.limits.max_depth)
+
+    def accepts(self, *offers: str) -> str:
+        """The media type to answer with: of the offered ones, that which the client likes best.
+
+        Raises:
+            Refusal: it likes none of them.
+        """
+        wanted = self.header(b"accept")
+        if wanted is None or wanted in ("*/*", offers[0]):
+            return offers[0]
+        best = max(offers, key=lambda offer: _liking(wanted, offer))
+        if _liking(wanted, best) <= 0:
+            raise Refusal(406, f"can answer with {' or '.join(offers)}", offers=list(offers))
+        return best
+
+    # The answer.
+
+    async def answer(self, reply: Reply) -> None:
+        """Send a whole answer.
+
+        Raises:
+            TimeoutError: the client does not take it.
+        """
+        status, body, kind, fields = reply
+        head = list(fields)
+        if status != 204:
+            head.append((b"content-type", kind.encode("latin-1")))
+            head.append((b"content-length", b"%d" % len(body)))
+        self.started = True
+        async with asyncio.timeout(self.limits.send_timeout):
+            await self._send({"type": "http.response.start", "status": status, "headers": head})
+            if self.scope["method"] == "HEAD":
+                body = b""
+            await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, kind: str, fields: Fields) -> None:
+        """Begin an answer that is sent in pieces."""
+        self.started = True
+        head = [(b"content-type", kind.encode("latin-1")), *fields]
+        await self._send({"type": "http.response.start", "status": 200, "headers": head})
+
+    async def piece(self, body: bytes, *, last: bool = False) -> None:
+        """Send one more piece.
+
+        Raises:
+            TimeoutError: the client does not take it.
+        """
+        async with asyncio.timeout(self.limits.send_timeout):
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+    def presence(self) -> Presence:
+        """Watch whether the client stays; only after the whole body was read."""
+        return Presence(self.service, self._receive)
+
+
+def too_large(limit: int, size: int | None = None) -> Refusal:
+    """The refusal of a body, or of one line of it."""
+    is_what = "is larger than" if size is None else f"of {size} bytes is over"
+    return Refusal(413, f"the body {is_what} the {limit} bytes that this server takes", limit=limit)
+
+
+def too_slow(seconds: float) -> Refusal:
+    """The refusal of a body that does not come."""
+    return Refusal(408, f"no body within {seconds:g} s", timeout=seconds)
+
+
+def _liking(accept: str, offer: str) -> float:
+    """How much an ``Accept`` field (RFC 9110, section 12.5.1) wants a media type; 0: not at all."""
+    best = (-1, 0.0)
+    for part in accept.lower().split(","):
+        kind, *parameters = (text.strip() for text in part.split(";"))
+        if kind == offer:
+            precision = 2
+        elif kind == offer.partition("/")[0] + "/*":
+            precision = 1
+        elif kind == "*/*":
+            precision = 0
+        else:
+            continue
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        best = max(best, (precision, weight))
+    return best[1]

@@ -1,0 +1,52 @@
+"""The bounds of the HTTP face, each checked at the door."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from supersoniq.core.checks import MAX_BATCH
+from supersoniq.core.errors import InvalidSetting
+
+__all__ = ["Limits"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one request may ask for.
+
+    Raises:
+        InvalidSetting: one of them is out of its range.
+    """
+
+    max_body: int = 2 * 1024 * 1024
+    """Bytes of a request's body, or of one line of an NDJSON body. Twice the default
+    ``max_content``: room for a largest content in base64, or escaped, in its envelope."""
+    max_depth: int = 64
+    """Levels of arrays and objects in a JSON body."""
+    max_batch: int = MAX_BATCH
+    """Messages published, leased, settled or browsed with one request."""
+    max_wait: float = 60.0
+    """Seconds that a lease request may wait."""
+    max_answer: int = 16 * 1024 * 1024
+    """Bytes of content in one answer, unless a single message is larger. A page or a lease ends
+    early there."""
+    line_batch: int = 500
+    """Lines of an NDJSON body that are published together."""
+    body_timeout: float = 30.0
+    """Seconds within which a body must have arrived; for NDJSON, each line."""
+    send_timeout: float = 30.0
+    """Seconds within which a client must make room for more of an answer."""
+    keep_alive: float = 15.0
+    """Seconds of silence in an event stream, at most."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            whole = isinstance(field.default, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                kind = "an integer" if whole else "seconds"
+                raise InvalidSetting(field.name, value, f"takes {kind}")
+            if not 0 < value <= 2**40:  # also refuses NaN
+                raise InvalidSetting(field.name, value, "takes more than 0, up to 2**40")
+        if self.max_batch > MAX_BATCH:
+            raise InvalidSetting("max_batch", self.max_batch, f"takes at most {MAX_BATCH}")

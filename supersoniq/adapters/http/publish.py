@@ -1,0 +1,186 @@
+"""Publishing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.endpoint import problem_reply
+from supersoniq.adapters.http.exchange import (
+    JSON,
+    NDJSON,
+    Exchange,
+    Reply,
+    reply,
+    too_large,
+    too_slow,
+)
+from supersoniq.adapters.http.problems import Refusal, problem_of
+from supersoniq.adapters.http.wire import Envelope, PublishedOut, PublishQuery
+from supersoniq.core.errors import InvalidArgument, SupersoniqError
+from supersoniq.core.messages import Entry, Published, prepare
+from supersoniq.core.ops import Publish
+
+__all__ = ["publish"]
+
+HEADER = "headers."
+
+
+async def publish(exchange: Exchange) -> Reply:
+    """``POST /messages``: one envelope, an array, lines, or the content itself."""
+    exchange.accepts(JSON)
+    queue = exchange.queue()
+    kind = exchange.media_type()
+    if kind == JSON:
+        return await _envelopes(exchange, queue)
+    if kind == NDJSON:
+        return await _lines(exchange, queue)
+    content = await exchange.body()
+    return await _one(exchange, queue, _as_it_is(exchange, content))
+
+
+async def _envelopes(exchange: Exchange, queue: str) -> Reply:
+    exchange.no_query()
+    raw = await exchange.body()
+    if raw.lstrip(b" \t\r\n")[:1] != b"[":
+        return await _one(exchange, queue, _entry(exchange, raw))
+    items = decode.items(raw)
+    if len(items) > exchange.limits.max_batch:
+        rule = f"takes at most {exchange.limits.max_batch} messages at once"
+        raise InvalidArgument("body", len(items), rule)
+    entries: list[Entry] = []
+    for number, item in enumerate(items):
+        try:
+            entries.append(_entry(exchange, bytes(item)))
+        except InvalidArgument as error:
+            raise decode.within(error, f"[{number}]") from None
+    if not entries:
+        return reply([])
+    stored: list[Published] = await exchange.service.call(Publish(queue, entries))
+    fresh = not all(each.duplicate for each in stored)
+    return reply([_told(each) for each in stored], 201 if fresh else 200)
+
+
+async def _one(exchange: Exchange, queue: str, entry: Entry) -> Reply:
+    stored: list[Published] = await exchange.service.call(Publish(queue, (entry,)))
+    told = _told(stored[0])
+    named = "queue" in exchange.scope["path_params"]
+    place = f"/queues/{queue}/messages/{told.id}" if named else f"/messages/{told.id}"
+    location = (b"location", exchange.address(place))
+    return reply(told, 200 if told.duplicate else 201, [location])
+
+
+class Progress(msgspec.Struct):
+    """How far an NDJSON body has come."""
+
+    lines: int = 0
+    """Published ones, duplicates counted, empty lines not."""
+    duplicates: int = 0
+    first: str | None = None
+    last: str | None = None
+    durability: str | None = None
+
+    def add(self, stored: list[Published]) -> None:
+        """Count a batch."""
+        self.lines += len(stored)
+        self.duplicates += sum(each.duplicate for each in stored)
+        self.first = self.first or stored[0].id
+        self.last = stored[-1].id
+        self.durability = stored[-1].durability
+
+
+async def _lines(exchange: Exchange, queue: str) -> Reply:
+    """Publish each full batch of lines, all or nothing, before more is read."""
+    exchange.no_query()
+    progress = Progress()
+    batch: list[Entry] = []
+    size = 0
+
+    async def flush() -> None:
+        progress.add(await exchange.service.call(Publish(queue, batch)))
+        batch.clear()
+
+    limits = exchange.limits
+    try:
+        async for number, line in _read_lines(exchange):
+            try:
+                batch.append(_entry(exchange, line))
+            except InvalidArgument as error:
+                raise decode.within(error, f"line {number}") from None
+            size += len(line)
+            if len(batch) >= min(limits.line_batch, limits.max_batch) or size >= limits.max_body:
+                await flush()
+                size = 0
+        if batch:
+            await flush()
+    except (SupersoniqError, Refusal) as error:
+        problem = error.problem if isinstance(error, Refusal) else problem_of(error)
+        problem.published = progress
+        return problem_reply(problem)
+    return reply(progress, 201 if progress.lines > progress.duplicates else 200)
+
+
+async def _read_lines(exchange: Exchange) -> AsyncIterator[tuple[int, bytes]]:
+    """The lines of a body that are not empty, with their numbers, as they arrive."""
+    limits = exchange.limits
+    rest = bytearray()
+    number = 0
+    while True:
+        try:
+            async with asyncio.timeout(limits.body_timeout):
+                chunk = await exchange.receive()
+                # What is only part of a line gives no new time.
+                while chunk is not None and b"\n" not in chunk and len(rest) <= limits.max_body:
+                    rest += chunk
+                    chunk = await exchange.receive()
+        except TimeoutError:
+            raise too_slow(limits.body_timeout) from None
+        rest += chunk or b""
+        *lines, tail = rest.split(b"\n")
+        if chunk is None and tail:
+            lines, tail = [*lines, tail], bytearray()
+        rest = tail
+        for line in lines:
+            number += 1
+            if len(line) > limits.max_body:
+                raise too_large(limits.max_body)
+            if line := line.strip():
+                yield number, bytes(line)
+        if len(rest) > limits.max_body:
+            raise too_large(limits.max_body)
+        if chunk is None:
+            return
+
+
+def _entry(exchange: Exchange, raw: bytes) -> Entry:
+    value = decode.loads(raw, exchange.limits.max_depth)
+    return decode.convert(value, Envelope).entry()
+
+
+def _as_it_is(exchange: Exchange, content: bytes) -> Entry:
+    headers: dict[str, str] = {}
+    fields: dict[str, str] = {}
+    for name, value in exchange.parameters().items():
+        if name.startswith(HEADER):
+            headers[name.removeprefix(HEADER)] = value
+        else:
+            fields[name] = value
+    options: PublishQuery = decode.convert(fields, PublishQuery, texts=True)
+    return prepare(
+        content,
+        options.priority,
+        options.delay,
+        options.ttl,
+        options.key,
+        options.sender,
+        options.recipient,
+        headers or None,
+        exchange.header(b"content-type"),
+    )
+
+
+def _told(stored: Published) -> PublishedOut:
+    return PublishedOut(stored.id, stored.duplicate, stored.durability)

@@ -1,0 +1,153 @@
+"""The app on a uvicorn server: what ``supersoniq serve`` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from supersoniq.adapters.http.app import App, create_app
+from supersoniq.api.broker import Broker
+from supersoniq.registry import connect
+
+__all__ = ["Server", "serve"]
+
+
+def serve(
+    broker: str | Broker,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    root_path: str = "",
+    grace: float = 10.0,
+    max_connections: int | None = 10_000,
+    on_started: Callable[[str], None] | None = None,
+    **options: Any,
+) -> None:
+    """Serve a broker over HTTP until SIGINT or SIGTERM; then finish what has begun and return.
+
+    Prints nothing. Logs go to ``uvicorn`` and ``supersoniq``, for the program to set up.
+
+    Args:
+        broker: a ``connect`` URL, or a broker that is not open yet.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+        root_path: the path under which a proxy shows the app, for the links that it gives.
+        grace: seconds that requests get to finish. Long polls and event streams end at once.
+        max_connections: connections and requests at the same time; more are answered with 503.
+        on_started: called with the real URL once it takes requests.
+        options: those of ``create_app``.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        SupersoniqError: the store cannot be opened, or a setting cannot be.
+    """
+    if isinstance(broker, str):
+        broker = connect(broker)
+    app = create_app(broker, **options)
+    listener = _listen(host, port)
+    try:
+        server = Server(app, root_path=root_path, grace=grace, max_connections=max_connections)
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_run(server, broker, listener, on_started))
+    finally:
+        listener.close()
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that sends waiting clients home before it waits for them.
+
+    Args:
+        app: the app.
+        root_path, grace, max_connections: as for ``serve``.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        root_path: str = "",
+        grace: float = 10.0,
+        max_connections: int | None = None,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",  # the broker is opened around the server, so that its errors come out
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            root_path=root_path,
+            limit_concurrency=max_connections,
+            timeout_graceful_shutdown=max(round(grace), 1),
+        )
+        super().__init__(config)
+        self.app = app
+        self.on_started: Callable[[], None] | None = None
+
+    def stop(self) -> None:
+        """Stop soon, from any thread."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.on_started is not None:
+            self.on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let requests finish."""
+        self.app.drain()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM stop the server. They are not raised again: stopping was all."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.handle_exit(number, frame)
+
+
+async def _run(
+    server: Server,
+    broker: Broker,
+    listener: socket.socket,
+    on_started: Callable[[str], None] | None,
+) -> None:
+    if on_started is not None:
+        url = _url(listener)
+        server.on_started = lambda: on_started(url)
+    async with broker:
+        await server.app.service.names()
+        await server.serve([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return socket.create_server(address[:2], family=family, backlog=2048)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
