@@ -1,0 +1,78 @@
+# What there is to do here: make help.
+# Everything runs from .venv, made at need. Another Python: make test PYTHON=python3.13
+
+PYTHON ?= python3
+ARGS ?=
+SOURCES := supersoniq tests $(wildcard benchmarks)
+
+BIN := .venv/bin
+USE := .venv/.installed-use
+DEV := .venv/.installed-dev
+BENCH := .venv/.installed-bench
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench soak soak-tools build clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(USE) ## Show the main job: a server on an SQLite file, publishing, consuming, the counts.
+	@$(BIN)/supersoniq demo $(ARGS)
+
+test: $(DEV) ## Run all tests but the long ones. ARGS="tests/core -x" for some of them.
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+check: $(DEV) ## Look for faults without running: format, lint, types, who imports whom.
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layering.py
+
+format: $(DEV) ## Format the code and mend what the linter can.
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: $(BENCH) ## Measure, beside the peers, in one run.
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+soak: $(DEV) ## Run the long tests: kill -9, power cuts, millions of model steps. Hours.
+	@command -v strace >/dev/null || echo "no strace: power cuts will be left out; make soak-tools"
+	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
+
+soak-tools: ## Install strace, which the power-cut test needs (Debian, as root).
+	@command -v strace >/dev/null || { apt-get update && apt-get install --yes strace; }
+	@strace --version | head -n 1
+
+build: $(DEV) ## Make the wheel and the source archive in dist/.
+	$(BIN)/python -m build --outdir dist
+
+clean: ## Remove all that was made here, .venv too.
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed again only when pyproject.toml changes.
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "SupersoniQ needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
+	  echo "Name another one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make a virtual environment."; \
+	  echo "On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(USE): pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	@touch $@
+
+$(DEV): pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint
+	@touch $@ $(USE)
+
+$(BENCH): $(DEV)
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
