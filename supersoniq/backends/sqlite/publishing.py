@@ -8,6 +8,7 @@ transaction see, and goes to the file in one go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -54,18 +55,41 @@ class Publishing:
         Raises:
             ContentTooLarge, KeyConflict, QueueFull, StorageFull: none was taken in.
         """
+        return self._take_in(entries, self._admit(entries))
+
+    def publish_plain(self, publishes: Sequence[Sequence[Entry]]) -> list[list[Published]] | None:
+        """Take in many publishes at once, if there is nothing that could refuse one of them.
+
+        The same as ``publish`` for each, at half the cost when they are of one message each.
+        """
+        terms = self._queue.terms
+        if terms.max_length is not None:
+            return None
+        longest = min(terms.max_content, LARGEST)
+        flat = [entry for entries in publishes for entry in entries]
+        for entry in flat:
+            if entry.details.key is not None or len(entry.content) > longest:
+                return None
+        if self._queue.sequence + len(flat) > MAX_SEQUENCE:
+            return None
+        published = self._take_in(flat, None)
+        if len(flat) == len(publishes) and all(len(entries) == 1 for entries in publishes):
+            return [[one] for one in published]
+        dealt = iter(published)
+        return [list(islice(dealt, len(entries))) for entries in publishes]
+
+    def _take_in(self, entries: Sequence[Entry], uses: dict[str, KeyUse] | None) -> list[Published]:
         queue, now = self._queue, self._now
-        uses = self._admit(entries)
         number, base, journal = queue.number, queue.shelves.base, queue.journal
         prefix, durability = queue.seal.prefix(now), queue.durability
-        add_message, add_ready, checksum = self._messages.append, self._ready.append, rows.checksum
+        add_message, add_ready = self._messages.append, self._ready.append
+        checksum, encode, born = rows.checksum, rows.encode_details, rules.born
         watched = journal.active()
         sequence = queue.sequence
         published: list[Published] = []
         stored = 0
         for entry in entries:
-            key = entry.details.key
-            if uses is not None and key is not None:
+            if uses is not None and (key := entry.details.key) is not None:
                 if (use := uses.get(key)) is not None:
                     queue.extra.duplicates += 1
                     published.append(Published(use.number, True, durability))
@@ -74,22 +98,20 @@ class Publishing:
                 use = KeyUse(prefix | sequence + 1, digest(entry.content), until)
                 uses[key] = self._keys[key] = use
             sequence += 1
-            record = rules.born(entry, sequence, now)
+            record = born(entry, sequence, now)
+            details, priority, content = record.details, record.priority, record.content
             id_ = base + sequence
-            priority, content = record.priority, record.content
-            raw, seed = rows.encode_details(record.details)
-            recipient = record.details.recipient or ""
-            expires_at = record.details.expires_at
+            raw, seed = encode(details)
+            recipient, expires_at = details.recipient or "", details.expires_at
             crc = checksum(seed, sequence, now, content)
             add_message((id_, now, priority, recipient, expires_at, raw, crc, content))
             if record.status is _READY:
                 add_ready((number, recipient, -priority, sequence, now))
                 stored += 1
             else:
-                at = record.available_at
-                self._parked.append((id_, number, at, at))
+                self._parked.append((id_, number, record.available_at, record.available_at))
                 queue.tally[_SCHEDULED] += 1
-                queue.next = min(queue.next, at)
+                queue.next = min(queue.next, record.available_at)
             if expires_at is not None:
                 self._expiries.append((number, expires_at, id_))
                 queue.next = min(queue.next, expires_at)

@@ -307,7 +307,7 @@ class Store:
         except SupersoniqError as error:
             # The queue cannot be loaded or made: the others are not touched by that.
             for place in (*group[0], *group[1], *group[2]):
-                results[place] = error
+                results[place] = type(error)(**error.data)
 
     def _grouped(
         self,
@@ -323,8 +323,9 @@ class Store:
         if settles:
             if queue is None:
                 for place in settles:
-                    gone = LeaseLost("its queue is gone")
-                    results[place] = [gone for _ in batch[place].settlements]
+                    results[place] = [
+                        LeaseLost("its queue is gone") for _ in batch[place].settlements
+                    ]
             else:
                 queue.tick(now)
                 answers = settle(queue, [batch[place] for place in settles], now)
@@ -353,7 +354,8 @@ class Store:
     ) -> None:
         if self._refusal is not None:
             for place in places:
-                results[place] = self._refusal
+                # Each caller gets an error of its own: a shared one would gather all tracebacks.
+                results[place] = StorageFull(self._refusal.problem)
             return
         queue = self._queue(connection, name)
         made = queue is None
@@ -361,6 +363,12 @@ class Store:
             queue = self._make(connection, name)
         queue.tick(self._now)
         publishing = Publishing(queue, self._now)
+        if len(places) > 1 and not made:
+            answers = publishing.publish_plain([batch[place].entries for place in places])
+            if answers is not None:
+                for place, published in zip(places, answers, strict=True):
+                    results[place] = published
+                places = []
         for place in places:
             try:
                 results[place] = publishing.publish(batch[place].entries)

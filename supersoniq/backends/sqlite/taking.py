@@ -45,23 +45,31 @@ def take(queue: StoredQueue, takes: Sequence[Take], now: int) -> list[Taken]:
     """
     if queue.paused_until is not None:
         return [Taken([], queue.wake_in(now)) for _ in takes]
-    if len(takes) == 1:
-        return [_serve(queue, takes[0], _pop(queue, takes[0].recipient, takes[0].limit, now), now)]
     wanted: dict[str | None, int] = {}
     for op in takes:
         wanted[op.recipient] = wanted.get(op.recipient, 0) + op.limit
     stock = {who: _pop(queue, who, limit, now) for who, limit in wanted.items()}
     begun = dict.fromkeys(wanted, 0)
+    held: list[_Row] = []
     taken: list[Taken] = []
     for op in takes:
         start = begun[op.recipient]
         begun[op.recipient] = end = start + op.limit
-        taken.append(_serve(queue, op, stock[op.recipient][start:end], now))
+        taken.append(_serve(queue, op, stock[op.recipient][start:end], now, held))
+    if held:
+        queue.connection.executemany(_LEASE, held)
+        queue.dirty = True
+    if queue.journal.active():
+        for given in taken:
+            for lease in given.leases:
+                queue.tell(Move.LEASE, lease.record, now)
     return taken
 
 
-def _serve(queue: StoredQueue, op: Take, records: list[Record], now: int) -> Taken:
-    """Lease records, which stand in no line any more, to one consumer."""
+def _serve(
+    queue: StoredQueue, op: Take, records: list[Record], now: int, held: list[_Row]
+) -> Taken:
+    """Lease records, which stand in no line any more, to one consumer; add their rows to come."""
     if not records:
         return Taken([], queue.wake_in(now))
     length = queue.terms.lease if op.duration is None else op.duration
@@ -69,7 +77,6 @@ def _serve(queue: StoredQueue, op: Take, records: list[Record], now: int) -> Tak
     name, seal, number, base = queue.name, queue.seal, queue.number, queue.shelves.base
     tally, enter = queue.tally, rules.lease
     leases: list[Lease] = []
-    held: list[_Row] = []
     for record in records:
         enter(record, deadline, tally)
         past = None if record.past is None else rows.encode_past(record.past)
@@ -78,13 +85,8 @@ def _serve(queue: StoredQueue, op: Take, records: list[Record], now: int) -> Tak
             (base + record.sequence, number, deadline, record.available_at, attempt, term, past)
         )
         leases.append(Lease(name, record, seal, term, attempt, deadline))
-    queue.connection.executemany(_LEASE, held)
     if deadline < queue.next:
         queue.next = deadline
-    queue.dirty = True
-    if queue.journal.active():
-        for record in records:
-            queue.tell(Move.LEASE, record, now)
     return Taken(leases, queue.wake_in(now), length)
 
 
