@@ -31,6 +31,7 @@ MESSAGE: dict[str, Methods] = {
     "/messages/{id}/explanation": {"GET": browse.explain},
 }
 QUEUE: dict[str, Methods] = {
+    "/messages": MESSAGE["/messages"],
     "/leases": {"POST": consume.lease},
     "/settlements": {"POST": consume.settle},
     **MESSAGE,
@@ -143,7 +144,7 @@ class App(Starlette):
 
 def _routes(service: Service) -> Iterator[Route]:
     table = {f"/queues/{{queue}}{path}": methods for path, methods in QUEUE.items()}
-    for path, methods in {**MESSAGE, **table, **REST}.items():
+    for path, methods in {**table, **MESSAGE, **REST}.items():
         yield Route(path, Endpoint(service, methods), name=path)
 
 

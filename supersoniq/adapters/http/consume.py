@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -41,36 +41,50 @@ async def lease(exchange: Exchange) -> None:
         length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
 
     engine = exchange.service.engine
+
+    def take(seconds: float) -> Coroutine[Any, Any, Batch]:
+        return engine.take(
+            queue, asked.limit, recipient=asked.recipient, duration=length, wait=seconds
+        )
+
+    held: Sequence[Lease] = ()
+    try:
+        direct = engine.backend.direct is not None
+        if direct:
+            held = (await take(0)).leases  # at once: nobody can leave meanwhile
+        if not held and (wait or not direct):
+            held = await _patiently(exchange, take(wait))
+        held, surplus = _fitting(held, limits.max_answer)
+        engine.release_soon(surplus)
+        answer = [LeaseOut.of_lease(each, asked.content) for each in held]
+        await exchange.answer(reply(answer))
+    except BaseException:
+        engine.release_soon(held)
+        raise
+
+
+async def _patiently(exchange: Exchange, taking: Coroutine[Any, Any, Batch]) -> Sequence[Lease]:
+    """What a take gives; nothing if the server stops meanwhile.
+
+    Raises:
+        Gone: the client left meanwhile; what it should have got is released.
+    """
+    engine = exchange.service.engine
     held: Sequence[Lease] = ()
     with exchange.presence() as presence:
+        task = asyncio.ensure_future(taking)
         try:
-            taking = engine.take(
-                queue, asked.limit, recipient=asked.recipient, duration=length, wait=0
-            )
-            held = (await taking).leases
-            if not held and wait:
-                taking = engine.take(
-                    queue, asked.limit, recipient=asked.recipient, duration=length, wait=wait
-                )
-                task = asyncio.ensure_future(taking)
-                try:
-                    await asyncio.wait((task, presence.over), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    held = await _collect(task)
-            elif held:
-                await asyncio.sleep(0)  # lets the presence look whether the client is still there
-            held, surplus = _fitting(held, limits.max_answer)
-            engine.release_soon(surplus)
+            await asyncio.wait((task, presence.over), return_when=asyncio.FIRST_COMPLETED)
+            held = await _ended(task)
             if presence.gone:
                 raise Gone
-            answer = [LeaseOut.of_lease(each, asked.content) for each in held]
-            await exchange.answer(reply(answer))
         except BaseException:
-            engine.release_soon(held)
+            engine.release_soon(held or await _ended(task))
             raise
+    return held
 
 
-async def _collect(task: asyncio.Task[Batch]) -> Sequence[Lease]:
+async def _ended(task: asyncio.Task[Batch]) -> Sequence[Lease]:
     """What a take has got, ending it if it still waits."""
     if not task.done():
         task.cancel()  # it releases what it gets from now on

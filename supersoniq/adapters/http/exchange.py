@@ -7,7 +7,6 @@ answer has one too, and a handler that takes long learns at once that its client
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote
@@ -53,7 +52,7 @@ def reply(value: Any, status: int = 200, fields: Fields = ()) -> Reply:
 class Exchange:
     """One request, and the way to answer it."""
 
-    __slots__ = ("_read", "_receive", "_send", "limits", "scope", "service", "started")
+    __slots__ = ("_headers", "_read", "_receive", "_send", "limits", "scope", "service", "started")
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
         self.service = service
@@ -61,6 +60,7 @@ class Exchange:
         self.scope = scope
         self.started = False
         """Whether the answer has begun."""
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._read = False
         self._receive = receive
         self._send = send
@@ -95,10 +95,8 @@ class Exchange:
 
     def header(self, name: bytes) -> str | None:
         """A header field, its name in lower case."""
-        for known, value in self.scope["headers"]:
-            if known == name:
-                return str(value.decode("latin-1"))
-        return None
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def media_type(self) -> str | None:
         """The media type of its body, in lower case, without parameters.
@@ -157,7 +155,8 @@ class Exchange:
 
     def address(self, path: str) -> bytes:
         """A path of this app as a client has to write it."""
-        return (quote(self.root) + path).encode()
+        root = self.root
+        return (quote(root) + path if root else path).encode()
 
     async def receive(self) -> bytes | None:
         """The next piece of its body, which may be empty; ``None`` after the last.
@@ -188,7 +187,7 @@ class Exchange:
         pieces: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(self.limits.body_timeout):
+            with self.service.body_deadline():
                 while (piece := await self.receive()) is not None:
                     size += len(piece)
                     if size > limit:
@@ -244,7 +243,7 @@ class Exchange:
             head.append((b"content-type", kind.encode("latin-1")))
             head.append((b"content-length", b"%d" % len(body)))
         self.started = True
-        async with asyncio.timeout(self.limits.send_timeout):
+        with self.service.send_deadline():
             await self._send({"type": "http.response.start", "status": status, "headers": head})
             if self.scope["method"] == "HEAD":
                 body = b""
@@ -262,7 +261,7 @@ class Exchange:
         Raises:
             TimeoutError: the client does not take it.
         """
-        async with asyncio.timeout(self.limits.send_timeout):
+        with self.service.send_deadline():
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
     def presence(self) -> Presence:

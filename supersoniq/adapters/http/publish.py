@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -130,7 +129,7 @@ async def _read_lines(exchange: Exchange) -> AsyncIterator[tuple[int, bytes]]:
     number = 0
     while True:
         try:
-            async with asyncio.timeout(limits.body_timeout):
+            with exchange.service.body_deadline():
                 chunk = await exchange.receive()
                 # What is only part of a line gives no new time.
                 while chunk is not None and b"\n" not in chunk and len(rest) <= limits.max_body:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
 from supersoniq.api.engine import Engine
@@ -32,6 +33,8 @@ class Service:
     def __init__(self, broker: Broker, limits: Limits) -> None:
         self.broker = broker
         self.limits = limits
+        self.body_deadline = Deadlines(limits.body_timeout)
+        self.send_deadline = Deadlines(limits.send_timeout)
         self.draining = False
         """Whether nobody shall be kept waiting any more."""
         self._staying: set[Callable[[], None]] = set()
