@@ -26,6 +26,7 @@ from supersoniq.port import Backend, Capabilities, Result, Stir
 __all__ = ["SqliteBackend"]
 
 MIN_FREE = 16 << 20
+"""Bytes: twice over what the log and the room to empty it need."""
 LOOK_EVERY = 0.1
 """Seconds between two looks for writes that no datagram told of."""
 _Answer = tuple[list[Result], dict[str, Token]]

@@ -26,8 +26,8 @@ __all__ = ["Synchronous", "check_place", "create", "free_bytes", "open_reader", 
 Synchronous = Literal["full", "normal"]
 
 _LEVELS: dict[str, int] = {"normal": 1, "full": 2}
-CHECKPOINT_PAGES = 2000
-"""Pages in the log that make a commit checkpoint: about 8 MB."""
+CHECKPOINT_PAGES = 1000
+"""Pages in the log that make a commit checkpoint: 4 MiB."""
 LOG_LIMIT = 64 << 20
 """Bytes to which a log is cut back."""
 CACHE_KIB = 16_384

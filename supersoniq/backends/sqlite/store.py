@@ -180,10 +180,11 @@ class Store:
         try:
             return self._run(batch, None)
         except StorageFull as full:
-            # Settlements need little room: perhaps they still fit without the publishes.
-            publishes = sum(isinstance(op, ops.Publish) for op in batch)
-            if not 0 < publishes < len(batch):
+            # Settlements need little room: perhaps they fit without the publishes, or where the
+            # log has stood.
+            if all(isinstance(op, ops.Publish) for op in batch):
                 raise
+            self._cut_log()
             return self._run(batch, full)
 
     def _run(
@@ -210,6 +211,19 @@ class Store:
         finally:
             lock.release()
         return results, stirred
+
+    def _cut_log(self) -> None:
+        """Move what is in the log into the database, and give the log's room back, if possible."""
+        connection, lock = self._connection, self._lock
+        if connection is None or lock is None:
+            return
+        lock.acquire(self._patience)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            pass  # The next attempt to write will say what is wrong.
+        finally:
+            lock.release()
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Start a transaction, wait for foreign writers, and see what others have changed."""
