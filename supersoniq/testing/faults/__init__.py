@@ -34,7 +34,7 @@ FAULTS: Mapping[type[Store], str] = {
     queues.ImmortalOnLapse: "g05",
     operations.ForgetsKeysOnAck: "g06",
     operations.KeysBeforeMessages: "g06",
-    queues.IgnoresConflicts: "g06",
+    operations.IgnoresConflicts: "g06",
     queues.LongWindow: "g06",
     operations.Miscounts: "g07",
     operations.PublishesPiecemeal: "g08",

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from supersoniq.core import ops
-from supersoniq.core.errors import LeaseLost, SupersoniqError
+from supersoniq.core.errors import KeyConflict, LeaseLost, SupersoniqError
+from supersoniq.core.ids import parse_id
 from supersoniq.core.keys import KeyUse, digest
-from supersoniq.core.messages import Lease
+from supersoniq.core.messages import Lease, Published
 from supersoniq.core.ops import AnyOp, Outcome, Settlement
 from supersoniq.core.policy import Policy, Terms
 from supersoniq.core.states import Status
@@ -29,7 +30,7 @@ class LosesRestOfBatch(Store):
             receipts = [lease.receipt for lease in result.leases]
             self._mates.update({(op.queue, receipt): receipts for receipt in receipts})
         elif isinstance(op, ops.Settle):
-            for settlement in op.settlements:
+            for settlement in op.settlements[:3]:
                 if settlement.outcome is Outcome.ACK:
                     receipts = self._mates.get((op.queue, _text(settlement.receipt)), [])
                     rest = [Settlement(receipt, Outcome.ACK) for receipt in receipts]
@@ -130,6 +131,18 @@ class KeysBeforeMessages(Store):
                         use = KeyUse(1, digest(entry.content), now + queue._terms.dedup_window)
                         queue._keys.note(key, use)
             raise
+
+
+class IgnoresConflicts(Store):
+    """A key with other content is answered as a duplicate."""
+
+    def apply(self, op: AnyOp, now: int) -> Any:
+        try:
+            return super().apply(op, now)
+        except KeyConflict as error:
+            if not isinstance(op, ops.Publish) or len(op.entries) > 1:
+                raise
+            return [Published(parse_id(error.id), True, self.capabilities.durability)]
 
 
 class PublishesPiecemeal(Store):

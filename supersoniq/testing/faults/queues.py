@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from supersoniq.core import ops
-from supersoniq.core.errors import KeyConflict
 from supersoniq.core.keys import KeyBook, KeyUse
-from supersoniq.core.messages import Entry, Record
+from supersoniq.core.messages import Record
 from supersoniq.core.ready import Line
 from supersoniq.testing.reference import CheckedQueue, Store
 
@@ -58,19 +57,6 @@ class ImmortalOnLapse(Store):
             free = msgspec.structs.replace(self._terms, max_deliveries=0)
             with _patched(self, "_terms", free):
                 super()._catch_up(now)
-
-    queue = _Queue
-
-
-class IgnoresConflicts(Store):
-    """A key with other content is answered as a duplicate."""
-
-    class _Queue(CheckedQueue):
-        def _admit(self, entries: Sequence[Entry], now: int) -> bool:
-            try:
-                return super()._admit(entries, now)
-            except KeyConflict:
-                return True
 
     queue = _Queue
 
