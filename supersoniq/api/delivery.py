@@ -20,6 +20,8 @@ __all__ = ["Delivery", "failure_of"]
 
 log = logging.getLogger("supersoniq")
 
+_ACK = Outcome.ACK  # looking up a member of an enum is slow in Python 3.11
+
 
 def failure_of(error: BaseException) -> str:
     """An exception as the reason of a nack: its type and message, shortened."""
@@ -151,7 +153,7 @@ class Delivery:
             LeaseLost: the lease is over; nothing has changed.
             OutcomeUnknown: it may have been accepted; repeating it is safe.
         """
-        await self._settle(Settlement(self.lease, Outcome.ACK))
+        await self._settle(Settlement(self.lease, _ACK))
 
     async def nack(self, delay: Duration | None = None, reason: str | None = None) -> None:
         """The work failed: the message comes back, or dies at the queue's ``max_deliveries``.
@@ -210,25 +212,25 @@ class Delivery:
             length = checks.duration("seconds", seconds, MIN_LEASE, MAX_LEASE)
         asked = asyncio.get_running_loop().time()
         settlement = Settlement(self.lease, Outcome.EXTEND, duration=length)
-        deadline = await self._call(settlement)
+        deadline = await self._settle(settlement)
         assert deadline is not None
         self._trusted = asked + length / 1000
         old = self.lease
         self.lease = Lease(old.queue, old.record, old.seal, old.term, old.attempt, deadline)
         return deadline
 
-    async def _settle(self, settlement: Settlement) -> None:
-        await self._call(settlement)
-        self.settled = settlement.outcome
-        self._engine.held.discard(self)
-
-    async def _call(self, settlement: Settlement) -> int | None:
-        verdicts = await self._engine.call(Settle(self.lease.queue, (settlement,)))
+    async def _settle(self, settlement: Settlement) -> int | None:
+        op = Settle(self.lease.queue, (settlement,))
+        engine = self._engine
+        verdicts = engine.direct(op) if engine.direct is not None else await engine.call(op)
         verdict: int | SupersoniqError | None = verdicts[0]
-        if isinstance(verdict, SupersoniqError):
+        if verdict is None:
+            self.settled = settlement.outcome
+            engine.held.discard(self)
+        elif isinstance(verdict, SupersoniqError):
             if isinstance(verdict, LeaseLost):
                 self.lost = True
-                self._engine.held.discard(self)
+                engine.held.discard(self)
             raise verdict
         return verdict
 

@@ -15,7 +15,7 @@ from supersoniq.api.coalescer import Coalescer
 from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.messages import Lease
-from supersoniq.core.ops import AnyOp, Outcome, Settle, Settlement, Take
+from supersoniq.core.ops import AnyOp, Outcome, Settle, Settlement, Take, Taken
 from supersoniq.port import Backend
 
 __all__ = ["Engine"]
@@ -45,7 +45,10 @@ class Engine:
         self.listen = backend.listen
         self.deletions = 0
         """Queues deleted through this engine; whoever declared one must then do so again."""
-        self._direct = backend.direct
+        self.direct = backend.direct
+        """Carries out an operation here and now, where the backend can; else ``None``. The hot
+        calls look here themselves: a coroutine in between costs as much as the work."""
+        self._time = asyncio.get_running_loop().time
         self._coalescer = Coalescer(backend.execute)
         self._rooms: dict[RoomKey, WaitingRoom] = {}
         self._closing = False
@@ -66,8 +69,8 @@ class Engine:
             SupersoniqError: as the operation says.
             Closed: the broker is closed.
         """
-        if self._direct is not None:
-            return self._direct(op)
+        if self.direct is not None:
+            return self.direct(op)
         return await self._coalescer.submit(op)
 
     def submit(
@@ -75,8 +78,8 @@ class Engine:
     ) -> None:
         """Carry out an operation and call back, at once where the backend is direct."""
         try:
-            if self._direct is not None:
-                result = self._direct(op)
+            if self.direct is not None:
+                result = self.direct(op)
             else:
                 future = self._coalescer.submit(op)
                 future.add_done_callback(lambda f: _report(f, done, failed))
@@ -108,18 +111,34 @@ class Engine:
             Closed: the broker is or was closed meanwhile.
             SupersoniqError: looking failed.
         """
+        batch = self.take_now(queue, limit, recipient, duration)
+        if batch is not None and (batch.leases or wait == 0):
+            return batch
         key = RoomKey(queue, recipient, duration)
         room = self._rooms.get(key)
         if room is None:
             if self._closing:
                 raise Closed("the broker")
-            if self._direct is not None:
-                asked = asyncio.get_running_loop().time()
-                taken = self._direct(Take(queue, limit, recipient, duration))
-                if taken.leases or wait == 0:
-                    return Batch(taken.leases, taken.length, asked)
             room = self._rooms[key] = WaitingRoom(self, key, self._drop)
         return await room.take(limit, wait)
+
+    def take_now(
+        self, queue: str, limit: int, recipient: str | None, duration: int | None
+    ) -> Batch | None:
+        """Lease what a direct backend has; ``None`` if it is not direct, or others wait in line.
+
+        Raises:
+            Closed: the broker is closed.
+        """
+        direct = self.direct
+        # Making the key of a room takes longer than looking whether there is any.
+        if direct is None or (self._rooms and RoomKey(queue, recipient, duration) in self._rooms):
+            return None
+        if self._closing:
+            raise Closed("the broker")
+        asked = self._time()
+        taken: Taken = direct(Take(queue, limit, recipient, duration))
+        return Batch(taken.leases, taken.length, asked)
 
     def release_soon(self, leases: Sequence[Lease]) -> None:
         """Give leases back, uncounted, in the background; they would lapse otherwise."""

@@ -104,7 +104,11 @@ class Queue:
         )
         if self._declared != self.engine.deletions:
             await self._declare()
-        published: list[Published] = await self.engine.call(ops.Publish(self.name, (entry,)))
+        op = ops.Publish(self.name, (entry,))
+        direct = self.engine.direct
+        published: list[Published] = (
+            direct(op) if direct is not None else await self.engine.call(op)
+        )
         return published[0]
 
     async def publish_many(self, items: Iterable[Content | Draft]) -> list[Published]:
@@ -189,12 +193,12 @@ class Queue:
             length = checks.duration("lease", lease, MIN_LEASE, MAX_LEASE)
         if self._declared != self.engine.deletions:
             await self._declare()
-        return await self.engine.take(
-            self.name,
-            limit,
-            recipient=recipient,
-            duration=length,
-            wait=seconds,
+        engine = self.engine
+        batch = engine.take_now(self.name, limit, recipient, length)
+        if batch is not None and (batch.leases or seconds == 0):
+            return batch
+        return await engine.take(
+            self.name, limit, recipient=recipient, duration=length, wait=seconds
         )
 
     async def ack_many(self, deliveries: Sequence[Delivery]) -> list[LeaseLost | None]:

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from supersoniq.core.messages import Lease
 from supersoniq.core.ops import AnyOp, Take, Taken
 
@@ -26,7 +28,7 @@ MOST = 10_000
 """Messages in one ``Take``."""
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Leases, as a consumer gets them."""
 
     leases: list[Lease]

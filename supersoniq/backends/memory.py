@@ -76,10 +76,12 @@ class MemoryBackend(Backend):
     def _direct(self, op: AnyOp) -> Any:
         if not self._open:
             raise Closed("the memory backend")
+        if not self._ears:
+            return self._apply(op, self._now())
         try:
             return self._apply(op, self._now())
         finally:
-            if self._ears and not isinstance(op, Queues) and op.queue in self._ears:
+            if not isinstance(op, Queues) and op.queue in self._ears:
                 self._tell(op.queue)
 
     def _tell(self, queue: str) -> None:

@@ -198,7 +198,7 @@ class QueueMachine:
         longest = terms.max_content
         keyed, plain = False, True
         fresh = 0
-        batch: dict[str, bytes] = {}
+        batch: dict[str, bytes] | None = None
         for entry in entries:
             if len(entry.content) > longest:
                 raise ContentTooLarge(self.name, len(entry.content), longest)
@@ -209,7 +209,8 @@ class QueueMachine:
             if key is None or not terms.dedup_window:
                 fresh += 1
                 continue
-            keyed = True
+            if batch is None:
+                batch, keyed = {}, True
             mine = digest(entry.content)
             use = self._keys.find(key, now)
             known = use.digest if use is not None else batch.get(key)
@@ -261,12 +262,12 @@ class QueueMachine:
         deadline = now + length
         name, seal = self.name, self._seal
         rules.lease_all(records, deadline, self._tally)
-        leases = [
-            Lease(name, record, seal, record.leases, record.deliveries, deadline)
-            for record in records
-        ]
-        self._leases.lane(length).extend(leases)
-        self._leases.added(len(leases))
+        leases: list[Lease] = []
+        for record in records:
+            # No comprehension: most batches are of one, and it costs a call.
+            lease = Lease(name, record, seal, record.leases, record.deliveries, deadline)
+            leases.append(lease)
+        self._leases.extend(length, leases)
         if deadline < self.next:
             self.next = deadline
         if self._log.active:
@@ -365,8 +366,7 @@ class QueueMachine:
             return deadline
         rules.extend(record, deadline, self._tally)
         lease = Lease(self.name, record, self._seal, record.leases, record.deliveries, deadline)
-        self._leases.lane(length).append(lease)
-        self._leases.added(1)
+        self._leases.extend(length, [lease])
         self._leases.ended()
         self.next = min(self.next, deadline)
         self._tell(Move.EXTEND, record, now)

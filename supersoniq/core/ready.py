@@ -63,12 +63,12 @@ class Line:
     def extend(self, records: Sequence[Record]) -> None:
         """Add new messages in sequence, above all others. O(1) each for known priorities."""
         self.length += len(records)
-        priority = None
+        priority, rank = self._best_priority, self._best
         for record in records:
-            if record.priority != priority:
+            if record.priority != priority or rank is None:
                 priority = record.priority
-                append = self._rank(priority).fresh.append
-            append(record)
+                rank = self._rank(priority)
+            rank.fresh.append(record)
 
     def put_back(self, record: Record) -> None:
         """Add a message at its old place. O(log r) for r returned ones of its priority."""
@@ -112,6 +112,10 @@ class Line:
 
     def pop(self) -> Record | None:
         """Remove and give the next message. Amortised O(log r)."""
+        rank = self._best
+        if rank is not None and rank.fresh and not rank.returned and not self._skipped:
+            self.length -= 1
+            return rank.fresh.popleft()
         record = self.head()
         if record is None or self._best is None:
             return None
@@ -126,18 +130,15 @@ class Line:
     def pop_many(self, limit: int) -> list[Record]:
         """Remove and give up to ``limit`` messages. O(limit), amortised."""
         popped: list[Record] = []
-        while len(popped) < limit:
+        while len(popped) < limit and (record := self.pop()) is not None:
+            popped.append(record)
             rank = self._best
-            if rank is not None and rank.fresh and not rank.returned and not self._skipped:
+            if limit > 1 and rank is not None and not rank.returned and not self._skipped:
                 # The common case, in one go: nothing has come back, and nothing has left.
                 popleft = rank.fresh.popleft
                 count = min(limit - len(popped), len(rank.fresh))
                 popped += [popleft() for _ in range(count)]
                 self.length -= count
-            elif (record := self.pop()) is not None:
-                popped.append(record)
-            else:
-                break
         return popped
 
     def ahead_of(self, priority: int, sequence: int) -> int:

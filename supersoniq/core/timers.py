@@ -13,7 +13,7 @@ kept in memory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 
 from supersoniq.core.messages import Lease, Record
@@ -47,16 +47,13 @@ class LeaseClock:
         self._total = 0
         self._trim_at = 1
 
-    def lane(self, length: int) -> deque[Lease]:
-        """The deque of leases of that length in milliseconds; append new ones, then ``added``."""
-        found = self._lanes.get(length)
-        if found is None:
-            found = self._lanes[length] = deque()
-        return found
-
-    def added(self, count: int) -> None:
-        """So many leases were appended to lanes."""
-        self._total += count
+    def extend(self, length: int, leases: Sequence[Lease]) -> None:
+        """Add leases of that length in milliseconds, which begin now. O(1) each."""
+        lane = self._lanes.get(length)
+        if lane is None:
+            lane = self._lanes[length] = deque()
+        lane.extend(leases)
+        self._total += len(leases)
 
     def ended(self, count: int = 1) -> None:
         """So many leases were settled or extended. Amortised O(count)."""
