@@ -19,6 +19,7 @@ from supersoniq.core.states import Status
 __all__ = ["browse", "explain", "watch"]
 
 PAGE = 1000
+KINDS = [str(kind) for kind in EventKind if kind is not EventKind.GAP]
 
 
 @command(
@@ -119,10 +120,11 @@ def explain(id: str, as_json: bool, queue: str, backend: str) -> None:
     "-k",
     "kinds",
     multiple=True,
-    type=click.Choice([str(kind) for kind in EventKind if kind is not EventKind.GAP]),
+    type=click.Choice(KINDS),
+    metavar="KIND",
     default=["published"],
     show_default=True,
-    help="Repeatable.",
+    help=f"Repeatable: {', '.join(KINDS)}.",
 )
 @click.option("--since", type=int, metavar="OFFSET", help="Resume after this event.")
 @click.option("--limit", "-n", type=click.IntRange(1), help="End after so many.")
