@@ -97,6 +97,7 @@ def test_the_net_beneath_hears_what_no_datagram_told(
 ) -> None:
     async def work() -> None:
         monkeypatch.setattr(backend, "LOOK_EVERY", 0.01)
+        monkeypatch.setattr(backend, "LOOK_DEAF", 0.01)
         if deaf == "no socket":
             (tmp_path / "q.db-wake").write_text("in the way")
         else:

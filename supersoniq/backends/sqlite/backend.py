@@ -27,8 +27,8 @@ __all__ = ["SqliteBackend"]
 
 MIN_FREE = 16 << 20
 """Bytes: twice over what the log and the room to empty it need."""
-LOOK_EVERY = 0.1
-"""Seconds between two looks for writes that no datagram told of."""
+LOOK_EVERY, LOOK_DEAF = 0.5, 0.1
+"""Seconds between two looks for writes that no datagram told of, and where none can be heard."""
 _Answer = tuple[list[Result], dict[str, Token]]
 
 
@@ -241,7 +241,8 @@ class SqliteBackend(Backend):
         self._look = self._soon()
 
     def _soon(self) -> asyncio.TimerHandle | None:
-        return self._loop.call_later(LOOK_EVERY, self._look_again) if self._loop else None
+        pause = LOOK_DEAF if self._ear is None else LOOK_EVERY
+        return self._loop.call_later(pause, self._look_again) if self._loop else None
 
     def _hear(self, stirred: dict[str, Token]) -> None:
         for queue, token in stirred.items():

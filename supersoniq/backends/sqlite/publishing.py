@@ -26,6 +26,11 @@ __all__ = ["Publishing"]
 
 _READY = Status.READY
 _PUBLISHED, _SCHEDULED = rules.PUBLISH_READY.slot, rules.PUBLISH_SCHEDULED.slot
+_LINE_UP = f"""
+    INSERT INTO ready SELECT id >> 40, recipient, -priority, id & {MAX_SEQUENCE}, created_at,
+        0, 0, NULL FROM messages WHERE id BETWEEN ?1 AND ?2
+"""
+_LINE_UP_UNPARKED = _LINE_UP + "AND id NOT IN (SELECT id FROM parked WHERE id BETWEEN ?1 AND ?2)"
 LARGEST = 999_000_000
 """Bytes of content that fit into a row, whatever the policy says."""
 
@@ -38,13 +43,12 @@ class Publishing:
         now: the transaction's instant.
     """
 
-    __slots__ = ("_expiries", "_keys", "_messages", "_now", "_parked", "_queue", "_ready")
+    __slots__ = ("_expiries", "_keys", "_messages", "_now", "_parked", "_queue")
 
     def __init__(self, queue: StoredQueue, now: int) -> None:
         self._queue = queue
         self._now = now
         self._messages: list[tuple[Any, ...]] = []
-        self._ready: list[tuple[Any, ...]] = []
         self._parked: list[tuple[Any, ...]] = []
         self._expiries: list[tuple[int, int, int]] = []
         self._keys: dict[str, KeyUse] = {}
@@ -82,7 +86,7 @@ class Publishing:
         queue, now = self._queue, self._now
         number, base, journal = queue.number, queue.shelves.base, queue.journal
         prefix, durability = queue.seal.prefix(now), queue.durability
-        add_message, add_ready = self._messages.append, self._ready.append
+        add_message = self._messages.append
         checksum, encode, born = rows.checksum, rows.encode_details, rules.born
         watched = journal.active()
         sequence = queue.sequence
@@ -106,7 +110,6 @@ class Publishing:
             crc = checksum(seed, sequence, now, content)
             add_message((id_, now, priority, recipient, expires_at, raw, crc, content))
             if record.status is _READY:
-                add_ready((number, recipient, -priority, sequence, now))
                 stored += 1
             else:
                 self._parked.append((id_, number, record.available_at, record.available_at))
@@ -129,11 +132,16 @@ class Publishing:
         run_many = self._queue.connection.executemany
         if self._messages:
             run_many("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._messages)
-        if self._ready:
-            run_many("INSERT INTO ready VALUES (?, ?, ?, ?, ?, 0, 0, NULL)", self._ready)
         if self._parked:
             run_many(
                 "INSERT INTO parked VALUES (?, ?, 'scheduled', ?, ?, 0, 0, NULL)", self._parked
+            )
+        if len(self._messages) > len(self._parked):
+            # All others are ready. Read back from the file, they are one statement: a third of
+            # the time that it takes to hand over the rows.
+            first, last = self._messages[0][0], self._messages[-1][0]
+            self._queue.connection.execute(
+                _LINE_UP if not self._parked else _LINE_UP_UNPARKED, (first, last)
             )
         if self._expiries:
             run_many("INSERT INTO expiries VALUES (?, ?, ?)", self._expiries)

@@ -91,6 +91,7 @@ class Store:
         self._seen_version = -1
         self._now = 0
         self._refusal: StorageFull | None = None
+        self._room_checked = False
         self._deleted: dict[str, Token] = {}
 
     # The file.
@@ -198,7 +199,8 @@ class Store:
         lock.acquire(self._patience)
         try:
             self._begin(connection)
-            self._refusal = refusal or self._no_room(batch)
+            self._refusal = refusal
+            self._room_checked = refusal is not None
             try:
                 results = self._work(connection, batch)
                 stirred = self._save()
@@ -271,25 +273,26 @@ class Store:
             self._let_go()
         return _refused(error, self.path)
 
-    def _no_room(self, batch: Sequence[ops.AnyOp]) -> StorageFull | None:
-        if self._min_free and any(isinstance(op, ops.Publish) for op in batch):
-            free = files.free_bytes(self._folder)
-            if free < self._min_free:
-                return StorageFull(
-                    f"{free} bytes are free in {self._folder} and {self._min_free} are kept"
-                    " in reserve, so that what is there can still be settled"
-                )
-        return None
+    def _check_room(self) -> None:
+        """See, once in a batch, whether publishes have to be refused."""
+        if self._room_checked or not self._min_free:
+            return
+        self._room_checked = True
+        free = files.free_bytes(self._folder)
+        if free < self._min_free:
+            self._refusal = StorageFull(
+                f"{free} bytes are free in {self._folder} and {self._min_free} are kept"
+                " in reserve, so that what is there can still be settled"
+            )
 
     # The operations.
 
-    def _work(self, connection: sqlite3.Connection, batch: Sequence[ops.AnyOp]) -> list[Result]:
+    def _work(self, connection: sqlite3.Connection, batch: Sequence[Any]) -> list[Result]:
         results: list[Result] = [None] * len(batch)
         groups: _Groups = {}
         for place, op in enumerate(batch):
             slot = _SLOTS.get(type(op))
             if slot is not None:
-                assert isinstance(op, ops.Op)
                 group = groups.get(op.queue)
                 if group is None:
                     group = groups[op.queue] = ([], [], [])
@@ -366,6 +369,7 @@ class Store:
         batch: Sequence[Any],
         results: list[Result],
     ) -> None:
+        self._check_room()
         if self._refusal is not None:
             for place in places:
                 # Each caller gets an error of its own: a shared one would gather all tracebacks.

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from heapq import merge
 from typing import Any
 
+import msgspec
+
 from supersoniq.backends.sqlite import rows
 from supersoniq.backends.sqlite.queue import StoredQueue
 from supersoniq.core import rules
@@ -31,7 +33,9 @@ _HEAD = """
     WHERE r.queue = ? AND r.recipient = ? ORDER BY r.rank, r.sequence LIMIT ?
 """
 _CUT = "DELETE FROM ready WHERE queue = ? AND recipient = ? AND (rank, sequence) <= (?, ?)"
-_LEASE = "INSERT INTO leased VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LEASE_ALIKE = """
+    INSERT INTO leased SELECT value, ?, ?, ?, ?, ?, NULL FROM json_each(?)
+"""
 _Row = tuple[Any, ...]
 
 
@@ -50,44 +54,58 @@ def take(queue: StoredQueue, takes: Sequence[Take], now: int) -> list[Taken]:
         wanted[op.recipient] = wanted.get(op.recipient, 0) + op.limit
     stock = {who: _pop(queue, who, limit, now) for who, limit in wanted.items()}
     begun = dict.fromkeys(wanted, 0)
-    held: list[_Row] = []
+    name, seal, tally, terms = queue.name, queue.seal, queue.tally, queue.terms
     taken: list[Taken] = []
+    held: list[Record] = []
     for op in takes:
         start = begun[op.recipient]
         begun[op.recipient] = end = start + op.limit
-        taken.append(_serve(queue, op, stock[op.recipient][start:end], now, held))
+        records = stock[op.recipient][start:end]
+        if not records:
+            taken.append(Taken([], queue.wake_in(now)))
+            continue
+        length = terms.lease if op.duration is None else op.duration
+        deadline = now + length
+        rules.lease_all(records, deadline, tally)
+        held += records
+        if deadline < queue.next:
+            queue.next = deadline
+        leases = [Lease(name, r, seal, r.leases, r.deliveries, deadline) for r in records]
+        taken.append(Taken(leases, queue.wake_in(now), length))
     if held:
-        queue.connection.executemany(_LEASE, held)
-        queue.dirty = True
+        _hold(queue, held)
     if queue.journal.active():
-        for given in taken:
-            for lease in given.leases:
-                queue.tell(Move.LEASE, lease.record, now)
+        for record in held:
+            queue.tell(Move.LEASE, record, now)
     return taken
 
 
-def _serve(
-    queue: StoredQueue, op: Take, records: list[Record], now: int, held: list[_Row]
-) -> Taken:
-    """Lease records, which stand in no line any more, to one consumer; add their rows to come."""
-    if not records:
-        return Taken([], queue.wake_in(now))
-    length = queue.terms.lease if op.duration is None else op.duration
-    deadline = now + length
-    name, seal, number, base = queue.name, queue.seal, queue.number, queue.shelves.base
-    tally, enter = queue.tally, rules.lease
-    leases: list[Lease] = []
+def _hold(queue: StoredQueue, records: list[Record]) -> None:
+    """Store leased records.
+
+    Those that came together mostly differ in nothing but their sequence: such ones are one
+    statement, which takes a third of the time of handing over the rows.
+    """
+    queue.dirty = True
+    number, base = queue.number, queue.shelves.base
+    alike: dict[tuple[int, int, int, int], list[int]] = {}
+    rest: list[Record] = []
     for record in records:
-        enter(record, deadline, tally)
-        past = None if record.past is None else rows.encode_past(record.past)
-        term, attempt = record.leases, record.deliveries
-        held.append(
-            (base + record.sequence, number, deadline, record.available_at, attempt, term, past)
+        if record.past is None:
+            state = (record.until, record.available_at, record.deliveries, record.leases)
+            alike.setdefault(state, []).append(base + record.sequence)
+        else:
+            rest.append(record)
+    run = queue.connection.execute
+    for state, ids in alike.items():
+        run(_LEASE_ALIKE, (number, *state, msgspec.json.encode(ids).decode()))
+    for record in rest:
+        state = (record.until, record.available_at, record.deliveries, record.leases)
+        past = rows.encode_past(record.past)
+        run(
+            "INSERT INTO leased VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (base + record.sequence, number, *state, past),
         )
-        leases.append(Lease(name, record, seal, term, attempt, deadline))
-    if deadline < queue.next:
-        queue.next = deadline
-    return Taken(leases, queue.wake_in(now), length)
 
 
 def _pop(queue: StoredQueue, recipient: str | None, limit: int, now: int) -> list[Record]:
