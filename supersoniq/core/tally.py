@@ -12,6 +12,7 @@ from supersoniq.core.timers import NEVER
 
 __all__ = ["Extra", "conserved", "figures", "from_names", "names", "sizes"]
 
+_NAMES = tuple(str(a) for a in ARCS)
 _OF = {move: tuple(a.slot for a in arcs_of(move)) for move in Move}
 _IN = {s: tuple(a.slot for a in ARCS if a.target is s and a.source is not s) for s in Status}
 _OUT = {s: tuple(a.slot for a in ARCS if a.source is s and a.target is not s) for s in Status}
@@ -86,7 +87,7 @@ def conserved(stats: QueueStats) -> bool:
 
 def names(tally: Sequence[int]) -> dict[str, int]:
     """A tally as stores keep it: by the names of its arcs, without zeros."""
-    return {str(a): tally[a.slot] for a in ARCS if tally[a.slot]}
+    return {name: count for name, count in zip(_NAMES, tally, strict=True) if count}
 
 
 def from_names(named: dict[str, int]) -> list[int]:

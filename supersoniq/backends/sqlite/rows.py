@@ -1,8 +1,8 @@
 """Between records and rows.
 
-**Details** (content type, headers, sender, recipient, key) are a JSON list. Nearly all messages
-of a queue have the same ones, so the encoded form and its checksum are looked up, not made, and
-all such messages share one ``Details`` in memory.
+**Details** (content type, headers, sender, recipient, key) are a JSON list, or a letter for the
+three plainest. Nearly all messages of a queue have the same ones, so the encoded form and its
+checksum are looked up, not made, and all such messages share one ``Details`` in memory.
 
 **The checksum** is a CRC-32 over the details and the content that starts from the sequence and
 the creation time, so a row that is whole but stands in another's place fails too. ``expires_at``
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from supersoniq.core.messages import BYTES, Details, Past, Record
+from supersoniq.core.messages import BYTES, JSON, TEXT, Details, Past, Record
 from supersoniq.core.states import Status
 
 __all__ = [
@@ -36,8 +36,10 @@ _decode_past = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
 
 _SHARED = 512
 """Most content types whose details are shared."""
-_encoded: dict[str, tuple[bytes, int]] = {}
-_decoded: dict[bytes, Details] = {}
+_LETTERS = {BYTES: b"b", TEXT: b"t", JSON: b"j"}
+"""Details of nothing but one of these types: a small message is mostly details otherwise."""
+_encoded = {kind: (raw, zlib.crc32(raw)) for kind, raw in _LETTERS.items()}
+_decoded = {raw: Details(kind) for kind, raw in _LETTERS.items()}
 
 
 def encode_details(details: Details) -> tuple[bytes, int]:
@@ -63,6 +65,8 @@ def decode_details(raw: Any, recipient: str, expires_at: int | None) -> Details:
     """Details from their stored form; if rotten, what else is known. O(1) for plain ones."""
     if expires_at is None and (known := _decoded.get(raw)) is not None:
         return known
+    if raw in _decoded:
+        return msgspec.structs.replace(_decoded[raw], expires_at=expires_at)
     try:
         fields = _decode_fields(raw)
     except (msgspec.MsgspecError, TypeError, ValueError):
