@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from supersoniq.backends.sqlite import SqliteBackend
@@ -61,11 +62,40 @@ class Walk:
             self.clock.advance(ms=self.random.choice([1, 50, 700, 1500, 12_000, 70_000]))
         elif chance < 0.16:
             await self.reopen()
+        if self.random.random() < 0.1:
+            await self.together()
+            return
         op, twin = self.make()
         expected = self.expect(op)
         [answer] = await self.backend.execute([twin])
         assert plain(answer) == plain(expected), f"{op}\nstore:   {answer}\nmachine: {expected}"
         self.learn(op, expected, answer)
+
+    async def together(self) -> None:
+        """Several operations in one batch, which the store carries out in an order of its own."""
+        recipient = self.random.choice([None, "ann"])
+        pairs = [self.settle() for _ in range(self.random.choice([0, 1, 3])) if self.leases]
+        for _ in range(self.random.choice([1, 3, 8])):
+            op = self.simple(self.random.choice(NAMES[:2]), self.random.uniform(0.25, 0.75))
+            if isinstance(op, ops.Take):
+                # Takes of several recipients are dealt out in another order than the machine's.
+                op = msgspec.structs.replace(op, recipient=recipient)
+            pairs.append((op, op))
+        self.random.shuffle(pairs)
+        answers = await self.backend.execute([twin for _, twin in pairs])
+        queues = list(dict.fromkeys(op.queue for op, _ in pairs if isinstance(op, ops.Op)))
+        order = [ops.Settle, ops.Publish, ops.Take]
+
+        def turn(place: int) -> tuple[int, ...]:
+            op = pairs[place][0]
+            assert isinstance(op, ops.Settle | ops.Publish | ops.Take)
+            return queues.index(op.queue), order.index(type(op))
+
+        for place in sorted(range(len(pairs)), key=turn):
+            op = pairs[place][0]
+            expected = self.expect(op)
+            assert plain(answers[place]) == plain(expected), f"{op} of {pairs}"
+            self.learn(op, expected, answers[place])
 
     def learn(self, op: ops.AnyOp, expected: Any, answer: Any) -> None:
         if isinstance(op, ops.Publish) and isinstance(expected, list):
