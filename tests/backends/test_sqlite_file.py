@@ -452,7 +452,7 @@ def test_a_bug_rolls_back_and_the_next_batch_is_fine(
         backend = SqliteBackend(tmp_path / "q.db", min_free=0)
         await backend.open()
         with monkeypatch.context() as patch:
-            patch.setattr(backend._store, "_save", lambda: 1 / 0)
+            patch.setattr(backend._store._operations, "save", lambda: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await backend.execute([ops.Publish("q", [HI])])
         assert await backend.execute([ops.Queues()]) == [[]]

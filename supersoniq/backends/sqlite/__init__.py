@@ -1,9 +1,10 @@
 """The SQLite backend: queues in one file, for one process or many on one machine.
 
-Read it from the outside in: ``backend`` is what the event loop sees, ``store`` what happens in a
-transaction, ``queue`` with ``publishing``, ``taking`` and ``settling`` what an operation does,
-``shelves`` and ``schema`` where things stand in the file, ``lock`` and ``wake`` how processes
-share it.
+Read it from the outside in: ``backend`` is what the event loop sees, ``store`` a transaction,
+``operations`` what a batch does in it. ``queue`` is one queue, with ``publishing``, ``taking``,
+``settling`` and ``managing`` for what can be done to it and ``journal`` for its watchers.
+``schema``, ``shelves`` and ``rows`` are how things stand in the file, ``connection`` how it is
+opened, ``lock`` and ``wake`` how processes share it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ side by side. What is done by the million has modules of its own: ``publishing``
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,15 +23,11 @@ from supersoniq.backends.sqlite.shelves import Shelves
 from supersoniq.core import rules
 from supersoniq.core.errors import (
     BackendUnavailable,
-    IllegalMove,
-    MessageLeased,
-    MessageNotFound,
 )
-from supersoniq.core.explain import explain
-from supersoniq.core.ids import Seal, format_id
+from supersoniq.core.ids import Seal
 from supersoniq.core.log import KIND_OF
-from supersoniq.core.messages import Durability, EventKind, Message, Record
-from supersoniq.core.ops import Followed, QueueStats
+from supersoniq.core.messages import Durability, Record
+from supersoniq.core.ops import QueueStats
 from supersoniq.core.policy import Policy, Terms, changed, policy_from_data
 from supersoniq.core.states import ARCS, Move, Status, arc
 from supersoniq.core.tally import Extra, figures, from_names, names, sizes
@@ -297,43 +293,7 @@ class StoredQueue:
             self.stirs += 1
             self.dirty = True
 
-    # Looking.
-
-    def _find(self, number: int) -> Record:
-        sequence = self.seal.sequence_of(number)
-        record = self.shelves.find(sequence) if sequence is not None else None
-        if record is None or self.seal.prefix(record.created_at) | record.sequence != number:
-            raise MessageNotFound(self.name, format_id(number))
-        return record
-
-    def look(self, number: int) -> Message:
-        """One message. O(log n)."""
-        return self._find(number).snapshot(self.name, self.seal)
-
-    def browse(self, status: Status | None, after: int | None, limit: int) -> list[Message]:
-        """Messages in publish order. O(n) in the messages passed over."""
-        start = 0
-        if after is not None:
-            sequence = self.seal.sequence_of(after)
-            if sequence is None:
-                raise MessageNotFound(self.name, format_id(after))
-            start = sequence
-        page = self.shelves.page(status, start, limit)
-        return [record.snapshot(self.name, self.seal) for record in page]
-
-    def explain(self, number: int, now: int) -> str:
-        """Why the message is not being delivered. O(n) for a ready one, else O(log n)."""
-        record = self._find(number)
-        ahead = 0
-        if record.status is _READY:
-            lines = {"", record.details.recipient or ""}
-            ahead = sum(
-                self.shelves.ahead(line, record.priority, record.sequence) for line in lines
-            )
-        message = record.snapshot(self.name, self.seal)
-        return explain(
-            message, now=now, until=record.until, paused_until=self.paused_until, ahead=ahead
-        )
+    # Figures.
 
     def stats(self) -> QueueStats:
         """The queue at this moment. O(1)."""
@@ -344,76 +304,6 @@ class StoredQueue:
         size = sizes(self.tally)
         return size[Status.SCHEDULED] + size[_READY] + size[_LEASED]
 
-    # Managing.
-
-    def cancel(self, number: int, now: int) -> None:
-        """Drop a message that nobody holds. O(log n)."""
-        record = self._find(number)
-        source = record.status
-        if source is _LEASED:
-            raise MessageLeased(move=str(Move.CANCEL), status=str(_LEASED))
-        rules.cancel(record, self.tally)
-        assert source is not None
-        self.moved(record, Move.CANCEL, source, now, gone_from=source)
-
-    def redrive(self, numbers: Sequence[int] | None, limit: int | None, now: int) -> int:
-        """Make dead messages ready again. O(n) in what is parked without ``numbers``."""
-        if numbers is None:
-            sequences = self.shelves.dead(limit)
-            count = len(sequences)
-            dead = map(self.shelves.find, sequences)
-        else:
-            found = [self._find(number) for number in dict.fromkeys(numbers)]
-            for record in found:
-                if record.status is not _DEAD:
-                    raise IllegalMove(move=str(Move.REDRIVE), status=str(record.status))
-            found = found if limit is None else found[:limit]
-            count = len(found)
-            dead = map(self.shelves.find, [record.sequence for record in found])
-        for each in dead:
-            if each is not None:
-                expired = rules.overdue(each, now)
-                rules.redrive(each, now, self.tally)
-                if expired:
-                    self.shelves.drop_expiry(each)
-                self.moved(each, Move.REDRIVE, _DEAD, now)
-        return count
-
-    def purge(self, status: Status | None, now: int) -> int:
-        """Drop all messages of a status. O(n)."""
-        if status is _LEASED:
-            raise IllegalMove(move=str(Move.PURGE), status=str(_LEASED))
-        self.dirty = True
-        wanted = _PURGED if status is None else (status,)
-        if not self.journal.records(EventKind.PURGED, now):
-            count = 0
-            for each in wanted:
-                dropped = self.shelves.purge(each)
-                self.tally[arc(Move.PURGE, each, None).slot] += dropped
-                count += dropped
-            return count
-        doomed = [r for r in self.shelves.page(None, 0, -1) if r.status in wanted]
-        for record in doomed:
-            source = record.status
-            rules.purge(record, self.tally)
-            assert source is not None
-            self.moved(record, Move.PURGE, source, now, gone_from=source)
-        return len(doomed)
-
-    def pause(self, until: int | None, duration: int | None, now: int) -> None:
-        """Give no more leases. O(1)."""
-        if duration is not None:
-            until = now + duration
-        self.paused_until = NEVER if until is None else until
-        self.next = min(self.next, self.paused_until)
-        self.dirty = True
-
-    def resume(self) -> None:
-        """Give leases again. O(1)."""
-        self.paused_until = None
-        self.stirs += 1
-        self.dirty = True
-
     def configure(self, changes: Mapping[str, Any]) -> Policy:
         """Change the policy, for what happens from now on. O(1)."""
         if changes:
@@ -422,11 +312,3 @@ class StoredQueue:
             self._policy_row = msgspec.json.encode(self.policy)
             self.dirty = True
         return self.policy
-
-    def follow(
-        self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int
-    ) -> Followed:
-        """Events after an offset, and their recording prolonged. O(limit)."""
-        self.dirty = True
-        events, offset = self.journal.follow(since, kinds, limit, now)
-        return Followed(events, offset, self.wake_in(now))

@@ -25,9 +25,12 @@ import stat
 import tempfile
 import time
 
-__all__ = ["Bell", "Ear", "Token", "Watchman", "folder_for"]
+__all__ = ["GONE", "Bell", "Ear", "Token", "Watchman", "folder_for"]
 
 Token = tuple[int, int]
+"""A queue's number and stirs: differs whenever somebody who waits should look again."""
+GONE: Token = (0, 0)
+"""Of a queue that is not there."""
 _LONGEST = 107
 """Bytes of a unix socket's path."""
 _NAME = 24
@@ -213,7 +216,7 @@ class Watchman:
         except sqlite3.Error:
             self._version = -1  # Look again.
             return None
-        return (0, 0) if row is None else (row[0], row[1])
+        return GONE if row is None else (row[0], row[1])
 
     def close(self) -> None:
         """Close the connection."""
