@@ -77,7 +77,7 @@ class Picture:
         bars = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
         bars.add_column(justify="left")
         bars.add_column(justify="right", min_width=len(str(self._whole)))
-        bars.add_column()
+        bars.add_column(min_width=WIDTH)
         for name, colour in COLOURS.items():
             count = counts[name]
             length = -(-count * WIDTH // self._whole)  # rounded up: one message is seen
