@@ -99,7 +99,8 @@ def test_reasons() -> None:
     assert checks.reason("") is None
     assert checks.reason("line\nline") == "line\nline"
     assert checks.reason("x" * checks.MAX_REASON) == "x" * checks.MAX_REASON
-    for bad in ("x" * (checks.MAX_REASON + 1), "\ud800", 1, b"x", [], True):
+    wrong: tuple[Any, ...] = ("x" * (checks.MAX_REASON + 1), "\ud800", 1, b"x", [], True)
+    for bad in wrong:
         refused(checks.reason, bad)
 
 
@@ -123,9 +124,8 @@ def test_headers() -> None:
     full = {"a": "x" * (checks.MAX_HEADERS_SIZE - 1)}
     assert checks.headers(full) == full
     refused(checks.headers, {"ab": "x" * (checks.MAX_HEADERS_SIZE - 1)})
-    bad: Any
-    for bad in ("a", ["a"], {1: "a"}, {"a": 1}, {"a": None}, {"": "a"}, {"a\n": "b"}, {"a": "b\0"},
-                {"a": "\ud800"}, {"x" * 257: "a"}, {b"a": "b"}, 5):  # fmt: skip
+    wrong: list[Any] = ["a", ["a"], {1: "a"}, {"a": 1}, {"a": None}, {"": "a"}, {"a\n": "b"}, 5]
+    for bad in (*wrong, {"a": "b\0"}, {"a": "\ud800"}, {"x" * 257: "a"}, {b"a": "b"}):
         refused(checks.headers, bad)
 
 
