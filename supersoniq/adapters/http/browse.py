@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from supersoniq.adapters.http.exchange import JSON, Exchange, Reply, reply
 from supersoniq.adapters.http.wire import BrowseQuery, LookQuery, MessageOut
@@ -34,8 +34,8 @@ async def browse(exchange: Exchange) -> Reply:
     links: list[tuple[bytes, bytes]] = []
     if page and (len(found) == asked.limit or len(page) < len(found)):
         query = {**exchange.parameters(), "after": page[-1].id}
-        path = f"{quote(exchange.scope['path'])}?{urlencode(query)}"
-        links.append((b"link", f'<{path}>; rel="next"'.encode()))
+        address = exchange.address(f"{exchange.at_queue()}/messages")
+        links.append((b"link", b'<%s?%s>; rel="next"' % (address, urlencode(query).encode())))
     return reply(page, 200, links)
 
 

@@ -21,6 +21,9 @@ from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
 
 __all__ = ["lease", "settle"]
 
+TURNS = 3
+"""Of the event loop, from a hang-up that the system knows of until a ``Presence`` does."""
+
 
 async def lease(exchange: Exchange) -> None:
     """``POST .../leases``: messages as soon as there are any, or none after ``wait``.
@@ -76,6 +79,9 @@ async def _patiently(exchange: Exchange, taking: Coroutine[Any, Any, Batch]) -> 
         try:
             await asyncio.wait((task, presence.over), return_when=asyncio.FIRST_COMPLETED)
             held = await _ended(task)
+            for _ in range(TURNS if held else 0):
+                # Whoever has hung up by now is noticed before the answer goes into the void.
+                await asyncio.sleep(0)
             if presence.gone:
                 raise Gone
         except BaseException:

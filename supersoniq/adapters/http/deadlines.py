@@ -47,7 +47,8 @@ class Deadlines:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cut off those that have ended, and come back for the next."""
         now = loop.time()
-        for deadline in list(self._running):
+        while self._running:
+            deadline = next(iter(self._running))
             if deadline.end > now:
                 loop.call_later(deadline.end - now, self._look, loop)
                 return

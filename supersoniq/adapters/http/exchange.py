@@ -85,6 +85,11 @@ class Exchange:
         """
         return checks.queue_name(self.scope["path_params"].get("queue", DEFAULT))
 
+    def at_queue(self) -> str:
+        """The path of its queue, as it was called: empty where none was named."""
+        named = self.scope["path_params"].get("queue")
+        return "" if named is None else f"/queues/{named}"
+
     def id(self) -> int:
         """The number of the message id in its path.
 

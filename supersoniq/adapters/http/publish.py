@@ -66,9 +66,7 @@ async def _envelopes(exchange: Exchange, queue: str) -> Reply:
 async def _one(exchange: Exchange, queue: str, entry: Entry) -> Reply:
     stored: list[Published] = await exchange.service.call(Publish(queue, (entry,)))
     told = _told(stored[0])
-    named = "queue" in exchange.scope["path_params"]
-    place = f"/queues/{queue}/messages/{told.id}" if named else f"/messages/{told.id}"
-    location = (b"location", exchange.address(place))
+    location = (b"location", exchange.address(f"{exchange.at_queue()}/messages/{told.id}"))
     return reply(told, 200 if told.duplicate else 201, [location])
 
 

@@ -1,0 +1,140 @@
+"""Every error has its status and its document, and survives the journey."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+import supersoniq
+from supersoniq import SupersoniqError
+from supersoniq.adapters import create_app
+from supersoniq.adapters.http.deadlines import Deadlines
+from supersoniq.adapters.http.problems import STATUS, problem_of
+from supersoniq.core.errors import error_from_data
+
+SAMPLES: dict[str, Any] = {"retry_after": 2.5, "size": 1, "limit": 2, "length": 3, "value": "x"}
+
+
+def kinds(base: type[SupersoniqError] = SupersoniqError) -> Iterator[type[SupersoniqError]]:
+    for child in base.__subclasses__():
+        if child.fields:
+            yield child
+        yield from kinds(child)
+
+
+@pytest.mark.parametrize("kind", sorted(kinds(), key=str), ids=lambda kind: str(kind.code))
+def test_every_error_travels(kind: type[SupersoniqError]) -> None:
+    error = kind(**{name: SAMPLES.get(name, name) for name in kind.fields})
+    problem = problem_of(error)
+    document = json.loads(msgspec.json.encode(problem))
+    assert document["type"].rpartition(":")[2] == document["code"] == kind.code
+    assert document["detail"] == str(error)
+    assert document["status"] in set(STATUS.values())
+    if document["status"] >= 500:
+        assert issubclass(
+            kind,
+            supersoniq.BackendUnavailable
+            | supersoniq.OutcomeUnknown
+            | supersoniq.Closed
+            | supersoniq.ConfigurationError,
+        )
+    rebuilt = error_from_data(document["code"], document["data"], document["detail"])
+    assert type(rebuilt) is kind
+    assert rebuilt.data == error.data
+    headers = dict(problem.headers())
+    assert (b"retry-after" in headers) == document["retry"]
+    assert document["retry"] or not kind.retry
+
+
+def test_how_errors_of_the_store_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with supersoniq.connect("memory://") as broker:
+            transport = httpx.ASGITransport(create_app(broker))
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                for error, status in (
+                    (supersoniq.BackendUnavailable("down"), 503),
+                    (supersoniq.StorageFull("full"), 507),
+                    (supersoniq.OutcomeUnknown("who knows"), 504),
+                    (supersoniq.RateLimited(2.5), 429),
+                    (supersoniq.PermissionDenied("no"), 403),
+                ):
+
+                    async def fail(op: object, error: Exception = error) -> None:
+                        raise error
+
+                    monkeypatch.setattr(broker.engine, "call", fail)
+                    answer = await client.post("/messages", json={"content": 1})
+                    assert answer.status_code == status
+                    assert answer.json()["code"] == error.code
+                    if error.retry:
+                        assert answer.headers["retry-after"] == ("3" if status == 429 else "1")
+                    if status == 503:
+                        assert (await client.get("/health/ready")).status_code == 503
+                        assert (await client.get("/health/live")).status_code == 200
+
+    asyncio.run(main())
+
+
+def test_a_bug_is_a_problem_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with supersoniq.connect("memory://") as broker:
+            transport = httpx.ASGITransport(create_app(broker))
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+
+                async def fail(op: object) -> None:
+                    raise ZeroDivisionError("secret")
+
+                monkeypatch.setattr(broker.engine, "call", fail)
+                with caplog.at_level(logging.ERROR, "supersoniq.http"):
+                    answer = await client.post("/messages", json={"content": 1})
+                assert answer.status_code == 500
+                assert answer.json()["code"] == "internal-error"
+                assert "secret" not in answer.text
+                assert "secret" in caplog.text
+
+    asyncio.run(main())
+
+
+def test_deadlines() -> None:
+    async def main() -> None:
+        deadlines = Deadlines(0.05)
+        loop = asyncio.get_running_loop()
+
+        async def late(begin: float) -> float:
+            await asyncio.sleep(begin)
+            begun = loop.time()
+            with pytest.raises(TimeoutError), deadlines():
+                await asyncio.sleep(5)
+            return loop.time() - begun
+
+        async def in_time() -> None:
+            for _ in range(20):
+                with deadlines():
+                    await asyncio.sleep(0.01)
+
+        late_ones = [late(n * 0.02) for n in range(5)]
+        took, _ = await asyncio.gather(asyncio.gather(*late_ones), in_time())
+        assert all(0.045 < seconds < 0.2 for seconds in took)
+
+        # Somebody else's cancellation stays one.
+        async def wait() -> None:
+            with deadlines():
+                await asyncio.sleep(5)
+
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    asyncio.run(main())  # in another loop
