@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import click
 
@@ -10,7 +11,7 @@ import supersoniq
 from supersoniq.cli.common import Stop, open_queue, run, unless
 from supersoniq.cli.execute import Executor
 from supersoniq.cli.options import backend_option, command, json_option, queue_option
-from supersoniq.cli.output import Out, Pipe, line, whole
+from supersoniq.cli.output import Out, Pipe, line, progress, whole
 
 __all__ = ["consume"]
 
@@ -175,24 +176,28 @@ async def _print(taker: Taker, pipe: Pipe, as_json: bool) -> int:
 
     What was leased and not printed is released when the broker closes.
     """
-    lost = 0
+    lost = told = 0
     loop = asyncio.get_running_loop()
-    while batch := await taker.take(BATCH):
-        printed: list[supersoniq.Delivery] = []
-        since = loop.time()
-        for delivery in batch:
-            await delivery.keep()
-        try:
+    with progress(shown=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(f"Consuming {taker.queue.name}", total=taker.left, done=0)
+        while batch := await taker.take(BATCH):
+            printed: list[supersoniq.Delivery] = []
+            since = loop.time()
             for delivery in batch:
-                if not await pipe.write(_line(delivery, as_json)):
-                    break
-                printed.append(delivery)
-                if loop.time() - since > PATIENCE:
-                    done, printed = printed, []
-                    lost += await _ack(taker.queue, done, pipe)
-                    since = loop.time()
-        finally:
-            lost += await _ack(taker.queue, printed, pipe)
+                await delivery.keep()
+            try:
+                for delivery in batch:
+                    if not await pipe.write(_line(delivery, as_json)):
+                        break
+                    printed.append(delivery)
+                    told += 1
+                    if loop.time() - since > PATIENCE:
+                        done, printed = printed, []
+                        lost += await _ack(taker.queue, done, pipe)
+                        since = loop.time()
+            finally:
+                lost += await _ack(taker.queue, printed, pipe)
+                bar.update(task, completed=told, done=told)
     return lost
 
 

@@ -111,8 +111,12 @@ class Out:
         stdout.flush()
 
 
-def progress() -> Progress:
-    """A progress bar on standard error, of bytes and messages; nothing where no terminal is."""
+def progress(shown: bool = True) -> Progress:
+    """A progress bar on standard error, with a count of messages; nothing where no terminal is.
+
+    Args:
+        shown: false where results on the same terminal are progress enough.
+    """
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -120,7 +124,7 @@ def progress() -> Progress:
         TextColumn("{task.fields[done]} messages"),
         TimeElapsedColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
         transient=True,
     )
 

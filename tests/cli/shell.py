@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -72,3 +73,23 @@ class Shell:
         while not holds():
             assert time.monotonic() < end, "it never came"
             time.sleep(0.02)
+
+
+def on_a_terminal(shell: Shell, *words: str, signal_at: bytes = b"", **more: Any) -> str:
+    """What a command shows on a terminal of 120 columns."""
+    ours, theirs = pty.openpty()
+    shell.env |= {"COLUMNS": "120", "TERM": "xterm"}
+    process = shell.start(*words, **{"stdout": theirs, "stderr": theirs, **more})
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 10_000)
+        except OSError:
+            break
+        if signal_at and signal_at in shown:
+            process.send_signal(signal.SIGINT)
+            signal_at = b""
+    os.close(ours)
+    assert process.wait(timeout=20) == 0
+    return shown.decode()

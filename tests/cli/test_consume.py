@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import subprocess
 import time
@@ -12,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, on_a_terminal
 
 
 def contents(out: bytes | str) -> list[Any]:
@@ -148,14 +146,20 @@ def test_a_full_disk_loses_nothing(shell: Shell) -> None:
 
 def test_a_terminal_gets_sentences_that_cannot_steer_it(shell: Shell) -> None:
     shell.lines("publish", "\x1b[31mred\a", "--priority", "3")
-    ours, theirs = pty.openpty()
-    process = shell.start("consume", "--wait", "0", stdout=theirs)
-    assert process.wait(timeout=20) == 0
-    os.close(theirs)
-    shown = os.read(ours, 10_000).decode()
-    os.close(ours)
+    shown = on_a_terminal(shell, "consume", "--wait", "0")
     assert "p3  \\x1b[31mred\\x07" in shown
     assert "\x1b" not in shown
+
+
+def test_progress_is_shown_where_the_lines_are_not(shell: Shell) -> None:
+    (shell.folder / "many.txt").write_text("".join(f"{n}\n" for n in range(1200)))
+    shown = on_a_terminal(shell, "publish", "--file", "many.txt")
+    assert "1200 messages" in shown
+    assert "Published 1200 messages to queue 'default' in " in shown
+    with open("out.ndjson", "wb") as out:
+        shown = on_a_terminal(shell, "consume", "--limit", "1200", stdout=out)
+    assert "1200 messages" in shown
+    assert len((shell.folder / "out.ndjson").read_text().splitlines()) == 1200
 
 
 # --exec

@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import signal
 from itertools import pairwise
 
 import msgspec
 import pytest
 
 import supersoniq
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, on_a_terminal
 
 NOBODY = "0199e0f5-3b5c-7d2f-8a1e-5f0c6b7d8e9a"
-
-
-def on_a_terminal(shell: Shell, *words: str, signal_at: bytes = b"") -> str:
-    """What a command shows on a terminal of 120 columns."""
-    ours, theirs = pty.openpty()
-    shell.env |= {"COLUMNS": "120", "TERM": "xterm"}
-    process = shell.start(*words, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 10_000)
-        except OSError:
-            break
-        if signal_at and signal_at in shown:
-            process.send_signal(signal.SIGINT)
-            signal_at = b""
-    os.close(ours)
-    assert process.wait(timeout=20) == 0
-    return shown.decode()
 
 
 def test_browse_by_status_and_page(shell: Shell) -> None:
