@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import sqlite3
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from supersoniq import Queue, connect
+from supersoniq import Draft, Queue, connect
 from supersoniq.api.broker import Broker
 from supersoniq.backends.sqlite import SqliteBackend, connection, schema
 from supersoniq.backends.sqlite import connect as factory
@@ -287,6 +288,58 @@ def test_a_wrecked_row_stops_nobody(tmp_path: Path, wreck: str) -> None:
             assert await queue.redrive() == 1
             assert await queue.get(wait=0) is None
             assert await queue.purge(Status.DEAD) == 1
+
+    run(work())
+
+
+def test_flipped_bits_are_never_delivered(tmp_path: Path) -> None:
+    """Anywhere in the file: what comes is what was published, or an error of ours."""
+    contents = {b"%03d" % n + bytes(range(60)) for n in range(60)}
+
+    async def work() -> None:
+        await fill(tmp_path / "q.db", *contents)
+        whole = (tmp_path / "q.db").read_bytes()
+        damage = random.Random(5)
+        for n in range(60):
+            path = tmp_path / f"{n}.db"
+            place = damage.randrange(100, len(whole))
+            rotten = bytearray(whole)
+            rotten[place] ^= 1 << damage.randrange(8)
+            path.write_bytes(rotten)
+            backend = SqliteBackend(path, min_free=0, synchronous="normal")
+            try:
+                await backend.open()
+                [taken] = await backend.execute([ops.Take("q", 100)])
+                await backend.execute([ops.Browse("q"), ops.Redrive("q"), ops.Purge("q")])
+                if isinstance(taken, ops.Taken):
+                    assert {lease.message().content for lease in taken.leases} <= contents
+            except BackendUnavailable:
+                pass
+            await backend.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "wreck",
+    [
+        "UPDATE parked SET status = 'deae'",
+        "UPDATE queues SET next = 'soon'",
+        "UPDATE ready SET rank = 'first'",
+    ],
+)
+def test_rotten_numbers_are_an_error_of_ours(tmp_path: Path, wreck: str) -> None:
+    async def work() -> None:
+        async with store(tmp_path / "q.db") as broker:
+            queue = broker.queue("q")
+            await queue.publish_many(["one", Draft("two", delay=60)])
+        sql(tmp_path / "q.db", wreck)
+        async with store(tmp_path / "q.db") as broker:
+            if "parked" in wreck:
+                assert len(await broker.queue("q").browse()) == 2
+            else:
+                with pytest.raises(BackendUnavailable, match="damaged"):
+                    await broker.queue("q").get(wait=0)
 
     run(work())
 

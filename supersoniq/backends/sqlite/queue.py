@@ -186,12 +186,12 @@ class StoredQueue:
         self.dirty = True
         shelves, terms, tally = self.shelves, self.terms, self.tally
         for sequence in shelves.lapsed(now):
-            if (record := self._one(sequence)) is not None:
+            if (record := self._one(sequence, _LEASED)) is not None:
                 rules.lapse(record, now, terms, tally)
                 self.came_back(record, Move.LAPSE, now)
         self._make_due(now)
         for sequence in shelves.expired(now):
-            if (record := self._one(sequence)) is not None:
+            if (record := self._one(sequence, Status.SCHEDULED, _READY)) is not None:
                 self.expire(record, now)
         self._forget(now)
         if self.paused_until is not None and now >= self.paused_until:
@@ -210,7 +210,7 @@ class StoredQueue:
             self.stirs += 1
             return
         for sequence in due:
-            if (record := self._one(sequence)) is not None:
+            if (record := self._one(sequence, Status.SCHEDULED)) is not None:
                 rules.due(record, self.tally)
                 self.moved(record, Move.DUE, Status.SCHEDULED, now)
 
@@ -221,16 +221,20 @@ class StoredQueue:
                 self.tally[slot] += self.shelves.forget(status, now)
             return
         for sequence in over:
-            if (record := self._one(sequence)) is not None and record.status is not None:
+            if (record := self._one(sequence, Status.DONE, _DEAD)) is not None:
                 source = record.status
+                assert source is not None
                 rules.forget(record, self.tally)
                 self.moved(record, Move.FORGET, source, now, gone_from=source)
 
-    def _one(self, sequence: int) -> Record | None:
+    def _one(self, sequence: int, *where: Status) -> Record | None:
         """A message whose instant has come; without its content if no event will tell of it."""
         record = self.shelves.find(sequence, bare=not self.journal.active())
-        if record is None:
+        if record is None or record.status not in where:
+            # Its rows have rotted and contradict each other. Without this the timer would ring
+            # for ever, and nothing else in this queue would go on.
             self.shelves.discard(sequence)
+            return None
         return record
 
     def prune_keys(self, now: int) -> None:

@@ -34,6 +34,8 @@ _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(_Fields).decode
 _decode_past = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
 
+_STATUS = {str(status): status for status in Status}
+"""A status that has rotted counts as dead: such a message is never delivered and can be seen."""
 _SHARED = 512
 """Most content types whose details are shared."""
 _LETTERS = {BYTES: b"b", TEXT: b"t", JSON: b"j"}
@@ -118,7 +120,7 @@ def record_of(row: tuple[Any, ...], base: int) -> Record:
         priority,
         created_at,
         available_at,
-        Status(status),
+        _STATUS.get(status, Status.DEAD),
         deliveries,
         leases,
         until,

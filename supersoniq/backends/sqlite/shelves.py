@@ -48,18 +48,19 @@ _FIND_BARE = (
 )
 _PAGE = f"""
     SELECT {_FACTS}, m.content, {_PLACE} FROM messages m {_JOINED}
-    WHERE m.id > ? AND m.id < ? AND {{condition}} ORDER BY m.id LIMIT ?
+    WHERE m.id > ?1 AND m.id < ?2 AND {{condition}} ORDER BY m.id LIMIT ?3
 """
 _PAGE_OF: dict[Status | None, str] = {
     None: _PAGE.format(condition=_EXISTS),
     Status.READY: _PAGE.format(condition="r.sequence IS NOT NULL"),
+    # Limited within, too, or each page would first gather all that are left.
     Status.LEASED: _PAGE.format(
-        condition="m.id IN (SELECT id FROM leased WHERE id > ?1 AND id < ?2)"
+        condition="m.id IN (SELECT id FROM leased WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3)"
     ),
     **{
         status: _PAGE.format(
             condition=f"""m.id IN (SELECT id FROM parked
-                WHERE id > ?1 AND id < ?2 AND status = '{status}')"""
+                WHERE id > ?1 AND id < ?2 AND status = '{status}' ORDER BY id LIMIT ?3)"""
         )
         for status in (Status.SCHEDULED, Status.DONE, Status.DEAD)
     },

@@ -98,6 +98,9 @@ class Store:
         except sqlite3.Error as error:
             self._let_go()
             raise _refused(error, self.path) from error
+        except UnicodeDecodeError as error:
+            self._let_go()
+            raise _damaged(error, self.path) from error
 
     def _open(self) -> None:
         files.create(self.path)
@@ -187,6 +190,11 @@ class Store:
                 self._roll_back(connection)
                 if isinstance(error, sqlite3.Error):
                     raise self._failure(error) from error
+                if isinstance(error, TypeError | ValueError) and not isinstance(
+                    error, SupersoniqError
+                ):
+                    # A number that is none, a text that is no text: rows have rotted.
+                    raise _damaged(error, self.path) from error
                 raise
             self._finish(connection)
         finally:
@@ -280,6 +288,10 @@ def _primary(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def _damaged(error: Exception, path: str) -> BackendUnavailable:
+    return BackendUnavailable(f"{path} is damaged: {error}; restore it, or dump what is left")
+
+
 def _refused(error: sqlite3.Error, path: str) -> BackendUnavailable:
     code = _primary(error)
     if code == _FULL:
@@ -289,7 +301,7 @@ def _refused(error: sqlite3.Error, path: str) -> BackendUnavailable:
     if code in (_BUSY, _LOCKED):
         return BackendUnavailable(f"another program is writing to {path}: {error}")
     if code == _CORRUPT:
-        return BackendUnavailable(f"{path} is damaged: {error}; restore it, or dump what is left")
+        return _damaged(error, path)
     if code == _READONLY:
         return BackendUnavailable(f"{path} is read-only: {error}")
     if code == _CANTOPEN:
