@@ -2,9 +2,10 @@
 
 A worker records each operation twice (``recorder``): before the call (``invoke``) and after it
 (``ok`` or ``refused``). The lines go to a pipe whose other end is outside the processes under test,
-never to the store itself. An operation with no second line has an unknown outcome: it may have happened, at
-any later time, and excuses what follows from either (Jepsen's ``:info``). Forgetting that makes a
-checker cry wolf: a message is missing because its ack was under way when the worker was killed.
+never to the store itself. An operation with no second line has an unknown outcome: it may have
+happened, at any later time, and excuses what follows from either (Jepsen's ``:info``). Forgetting
+that makes a checker cry wolf: a message is missing because its ack was under way when the worker
+was killed.
 
 ``check`` reads such lines, in any order, and gives a ``Finding`` for whatever no correct queue
 could have done:

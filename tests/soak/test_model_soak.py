@@ -1,0 +1,65 @@
+"""Long walks of the backends along the machine, and many examples of Hypothesis.
+
+``SUPERSONIQ_SOAK`` scales them and ``SUPERSONIQ_SEED`` is the first seed: a run of every night with
+another one sees other walks.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from supersoniq.backends.sqlite import SqliteBackend
+from supersoniq.clock import Clock
+from supersoniq.port import Backend
+from supersoniq.testing import Harness
+from supersoniq.testing.harness import HarnessFactory
+from supersoniq.testing.model import machine
+from supersoniq.testing.simulate import simulate
+from tests.backends.test_memory import MemoryHarness
+from tests.soak.conftest import scaled
+
+SEED = int(os.environ.get("SUPERSONIQ_SEED", "1"))
+
+
+class SqliteHarness(Harness):
+    """Without syncs, and on a memory disk where there is one: answers are all it is about."""
+
+    def __init__(self) -> None:
+        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        self._folder = tempfile.TemporaryDirectory(dir=memory)
+
+    async def backend(self, clock: Clock) -> Backend:
+        path = Path(self._folder.name) / "q.db"
+        backend = SqliteBackend(path, clock=clock, synchronous="normal", min_free=0)
+        await backend.open()
+        return backend
+
+    async def close(self) -> None:
+        self._folder.cleanup()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(
+    ("harness", "steps"), [(MemoryHarness, 1_000_000), (SqliteHarness, 100_000)]
+)
+def test_long_walks(harness: HarnessFactory, steps: int) -> None:
+    for seed in range(SEED, SEED + 10):
+        print(simulate(harness, scaled(steps // 10), seed))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(("harness", "examples"), [(MemoryHarness, 2000), (SqliteHarness, 300)])
+def test_many_examples(harness: HarnessFactory, examples: int) -> None:
+    many = settings(
+        max_examples=scaled(examples), stateful_step_count=60, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(machine(harness), settings=many)
