@@ -15,6 +15,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
 import supersoniq
@@ -191,3 +193,36 @@ def test_a_missing_extra_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr == ""
     assert "pip install 'supersoniq[http]'" in done.stdout
+
+
+def test_routes_of_ones_own_and_websockets(url: str) -> None:
+    async def main() -> None:
+        async with supersoniq.connect(url) as broker:
+            app = create_app(broker)
+
+            async def hello(request: Request) -> PlainTextResponse:
+                return PlainTextResponse(f"hello {request.path_params['name']}")
+
+            app.router.add_route("/hello/{name}", hello)
+            outer = Starlette(routes=[Mount("/of/{queue}", app)])
+            transport = httpx.ASGITransport(outer)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                assert (await client.get("/of/me/hello/ada")).text == "hello ada"
+                # The host's path parameters are not ours.
+                posted = await client.post("/of/me/messages", json={"content": 1})
+                assert posted.headers["location"].startswith("/of/me/messages/")
+                assert (await client.get("/of/me/queues")).json() == ["default"]
+                assert (await client.get("/of/me/hello/ada/x")).json()["code"] == "not-found"
+            sent: list[Any] = []
+
+            async def receive() -> Any:
+                return {"type": "websocket.connect"}
+
+            async def send(message: Any) -> None:
+                sent.append(message["type"])
+
+            scope = {"type": "websocket", "path": "/nothing", "root_path": "", "headers": []}
+            await app(scope, receive, send)
+            assert sent == ["websocket.close"]
+
+    asyncio.run(main())

@@ -1,6 +1,7 @@
 """The HTTP face: one ASGI app, to be served alone or mounted in another one.
 
-    app       the table of routes, the app, its lifespan
+    app       which path leads to which handler; the app, its lifespan
+    paths     finding that handler
     serve     the app on a uvicorn server
     publish, consume, browse, manage, events, about
               the handlers, by subject: a request becomes operations, their results an answer

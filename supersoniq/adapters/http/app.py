@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.routing import Route
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketClose
 
@@ -14,6 +13,7 @@ from supersoniq.adapters.http import about, browse, consume, manage
 from supersoniq.adapters.http.endpoint import Endpoint, Handler
 from supersoniq.adapters.http.events import events
 from supersoniq.adapters.http.limits import Limits
+from supersoniq.adapters.http.paths import Paths
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.adapters.http.publish import publish
 from supersoniq.adapters.http.service import Receive, Scope, Send, Service
@@ -24,14 +24,12 @@ __all__ = ["App", "create_app"]
 
 Methods = dict[str, Handler]
 
-# In the order in which they are tried: what is called most comes first.
 MESSAGE: dict[str, Methods] = {
     "/messages": {"GET": browse.browse, "POST": publish},
     "/messages/{id}": {"GET": browse.look, "DELETE": browse.cancel},
     "/messages/{id}/explanation": {"GET": browse.explain},
 }
 QUEUE: dict[str, Methods] = {
-    "/messages": MESSAGE["/messages"],
     "/leases": {"POST": consume.lease},
     "/settlements": {"POST": consume.settle},
     **MESSAGE,
@@ -109,10 +107,10 @@ class App(Starlette):
     """
 
     def __init__(self, service: Service) -> None:
-        super().__init__(routes=list(_routes(service)), lifespan=_lifespan)
+        super().__init__()
         self.service = service
-        self.router.redirect_slashes = False
-        self._missing = Endpoint(service, {})
+        self._nothing = Endpoint(service, {})
+        self.router = Paths(_endpoints(service), _lifespan)
         self.router.default = self._not_found
 
     def drain(self) -> None:
@@ -137,15 +135,16 @@ class App(Starlette):
             await WebSocketClose()(scope, receive, send)
             return
         detail = f"there is nothing at {scope['path'][:200]!r}; GET {scope.get('root_path', '')}/"
-        await self._missing.refuse(
+        await self._nothing.refuse(
             Refusal(404, f"{detail} tells what there is"), scope, receive, send
         )
 
 
-def _routes(service: Service) -> Iterator[Route]:
+def _endpoints(service: Service) -> dict[str, Endpoint]:
     table = {f"/queues/{{queue}}{path}": methods for path, methods in QUEUE.items()}
-    for path, methods in {**table, **MESSAGE, **REST}.items():
-        yield Route(path, Endpoint(service, methods), name=path)
+    return {
+        path: Endpoint(service, methods) for path, methods in {**REST, **MESSAGE, **table}.items()
+    }
 
 
 @asynccontextmanager
