@@ -18,7 +18,8 @@ ROOMS = {
     "api": {"core", "port"},
     "registry": {"api", "core", "port"},
     "sync": {"api", "core", "registry"},
-    "adapters": {"api", "core", "port", "clock", "registry", ""},
+    "servers": {"core"},
+    "adapters": {"api", "core", "port", "clock", "registry", "servers", ""},
     "cli": {"api", "core", "port", "registry", "sync", "adapters", ""},
     "testing": {"api", "backends", "core", "port", "clock", "registry", "sync", ""},
     "__main__": {"cli"},
@@ -33,7 +34,11 @@ PURE = {
 # Imported by name only in their own rooms; everywhere else they must not be needed.
 HEAVY = {
     "starlette": {"adapters"},
-    "uvicorn": {"adapters"},
+    "uvicorn": {"adapters", "servers"},
+    "h2": {"servers"},
+    "hpack": {"servers"},
+    "hyperframe": {"servers"},
+    "wsproto": {"servers"},
     "click": {"cli"},
     "rich": {"cli"},
     "httpx": {"cli"},
