@@ -6,7 +6,8 @@
     publish, consume, browse, manage, events, about
               the handlers, by subject: a request becomes operations, their results an answer
     endpoint  what stands behind a path: a handler for each method, an answer to each error
-    exchange  one request and its answer: the body within its limits, media types
+    exchange  one request and its answer: the body within its limits
+    media     media types, and how much a client likes them
     presence  whether somebody who is kept waiting is still there
     service   what all handlers share: the broker, the limits, and those to be sent home
     wire      what travels: the typed shape of every body and query

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import supersoniq
-from supersoniq.adapters.http.exchange import JSON, Exchange, Reply, reply
+from supersoniq.adapters.http.exchange import Exchange, Reply, reply
+from supersoniq.adapters.http.media import JSON
 from supersoniq.core.errors import BackendUnavailable, Closed
 from supersoniq.core.ops import Queues
 

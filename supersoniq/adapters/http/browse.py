@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from supersoniq.adapters.http.exchange import JSON, Exchange, Reply, reply
+from supersoniq.adapters.http.exchange import Exchange, Reply, reply
+from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.wire import BrowseQuery, LookQuery, MessageOut
 from supersoniq.api.queue import status_of
 from supersoniq.core import checks

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from supersoniq.adapters.http import decode
-from supersoniq.adapters.http.exchange import JSON, Exchange, Gone, Reply, reply
+from supersoniq.adapters.http.exchange import Exchange, Gone, Reply, reply
+from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import LeaseOut, LeaseRequest, SettlementIn, Verdict
 from supersoniq.api.waiting import Batch

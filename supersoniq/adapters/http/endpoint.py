@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply
+from supersoniq.adapters.http.media import PROBLEM
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
 from supersoniq.adapters.http.service import Receive, Scope, Send, Service
 from supersoniq.core.errors import SupersoniqError
@@ -15,8 +16,6 @@ from supersoniq.core.errors import SupersoniqError
 __all__ = ["Endpoint", "Handler", "problem_reply"]
 
 log = logging.getLogger("supersoniq.http")
-
-PROBLEM = "application/problem+json"
 Handler = Callable[[Exchange], Awaitable[Reply | None]]
 """Gives the answer, or ``None`` if it has sent one itself."""
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from supersoniq.adapters.http.exchange import NDJSON, SSE, Exchange, Gone, Reply
+from supersoniq.adapters.http.exchange import Exchange, Gone, Reply
+from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import Encoding, EventOut, EventsQuery
 from supersoniq.api.watch import Watch, event_kinds

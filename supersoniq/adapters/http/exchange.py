@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 
 from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.media import JSON, liking
 from supersoniq.adapters.http.presence import Presence
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.adapters.http.service import DEFAULT, Receive, Scope, Send, Service
@@ -21,12 +22,11 @@ from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument
 from supersoniq.core.ids import parse_id
 
-__all__ = ["JSON", "NDJSON", "SSE", "Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
+__all__ = ["Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 T = TypeVar("T")
 
-JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stream"
 MAX_QUERY_FIELDS = 100
 encode = msgspec.json.Encoder().encode
 
@@ -229,8 +229,8 @@ class Exchange:
         wanted = self.header(b"accept")
         if wanted is None or wanted in ("*/*", offers[0]):
             return offers[0]
-        best = max(offers, key=lambda offer: _liking(wanted, offer))
-        if _liking(wanted, best) <= 0:
+        best = max(offers, key=lambda offer: liking(wanted, offer))
+        if liking(wanted, best) <= 0:
             raise Refusal(406, f"can answer with {' or '.join(offers)}", offers=list(offers))
         return best
 
@@ -283,27 +283,3 @@ def too_large(limit: int, size: int | None = None) -> Refusal:
 def too_slow(seconds: float) -> Refusal:
     """The refusal of a body that does not come."""
     return Refusal(408, f"no body within {seconds:g} s", timeout=seconds)
-
-
-def _liking(accept: str, offer: str) -> float:
-    """How much an ``Accept`` field (RFC 9110, section 12.5.1) wants a media type; 0: not at all."""
-    best = (-1, 0.0)
-    for part in accept.lower().split(","):
-        kind, *parameters = (text.strip() for text in part.split(";"))
-        if kind == offer:
-            precision = 2
-        elif kind == offer.partition("/")[0] + "/*":
-            precision = 1
-        elif kind == "*/*":
-            precision = 0
-        else:
-            continue
-        weight = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    weight = float(parameter[2:])
-                except ValueError:
-                    weight = 0.0
-        best = max(best, (precision, weight))
-    return best[1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from supersoniq.adapters.http import decode
-from supersoniq.adapters.http.exchange import JSON, Exchange, Reply, reply
+from supersoniq.adapters.http.exchange import Exchange, Reply, reply
+from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.wire import Description, PauseRequest, PurgeRequest, RedriveRequest
 from supersoniq.api.queue import status_of
 from supersoniq.core import checks

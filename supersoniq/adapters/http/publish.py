@@ -8,15 +8,8 @@ import msgspec
 
 from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.endpoint import problem_reply
-from supersoniq.adapters.http.exchange import (
-    JSON,
-    NDJSON,
-    Exchange,
-    Reply,
-    reply,
-    too_large,
-    too_slow,
-)
+from supersoniq.adapters.http.exchange import Exchange, Reply, reply, too_large, too_slow
+from supersoniq.adapters.http.media import JSON, NDJSON
 from supersoniq.adapters.http.problems import Refusal, problem_of
 from supersoniq.adapters.http.wire import Envelope, PublishedOut, PublishQuery
 from supersoniq.core.errors import InvalidArgument, SupersoniqError

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from supersoniq.adapters.http.media import JSON
 from supersoniq.core.errors import InvalidArgument
 from supersoniq.core.messages import Durability, Entry, Event, EventKind, Lease, Message, prepare
 from supersoniq.core.ops import Outcome, QueueStats
@@ -46,7 +47,6 @@ __all__ = [
     "Verdict",
 ]
 
-JSON = "application/json"
 Encoding = Literal["auto", "base64"]
 Seconds = int | float
 
