@@ -25,7 +25,7 @@ from supersoniq.core.errors import InvalidId, LeaseLost
 __all__ = ["MAX_SEQUENCE", "Seal", "format_id", "id_number", "parse_id"]
 
 MAX_SEQUENCE = 2**40 - 1
-"""Most messages that one queue can ever hold: a million a second for twelve days, or 35 years at 1,000."""
+"""Most messages that one queue can ever have had: 1,000 a second for 35 years."""
 
 _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62

@@ -94,7 +94,10 @@ class EventLog:
     def follow(
         self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int
     ) -> tuple[list[Event], int]:
-        """Prolong the recording and give events after ``since``, and where to go on. O(capacity)."""
+        """Prolong the recording and give events after ``since``. O(capacity).
+
+        Gives the events, and the offset to go on from.
+        """
         anew = [kind for kind in kinds if not self.records(kind, now)]
         if anew:
             self.offset += 1

@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 
 from supersoniq.core.errors import SupersoniqError
-from supersoniq.core.messages import Entry, Event, EventKind, Lease, Message, Published
-from supersoniq.core.policy import Policy
+from supersoniq.core.messages import Entry, Event, EventKind, Lease
 from supersoniq.core.states import Status
 
 __all__ = [

@@ -25,8 +25,8 @@ MIN_LEASE = 0.1
 class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a message that failed waits, when its ``nack`` names no delay.
 
-    The n-th failure waits ``initial * factor ** (n - 1)`` seconds, at most ``maximum``, less a share
-    of up to ``jitter`` of it. The share is derived from the message's sequence and delivery
+    The n-th failure waits ``initial * factor ** (n - 1)`` seconds, at most ``maximum``, less a
+    share of up to ``jitter`` of it. The share is derived from the message's sequence and delivery
     count: failures spread out, and yet the same history always gives the same times.
     """
 

@@ -55,6 +55,11 @@ class Line:
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is in it, not even an entry left behind. O(1)."""
+        return not (self.length or self._skipped)
+
     def append(self, record: Record) -> None:
         """Add a new message, whose sequence is above all others'. O(1) for a known priority."""
         self.length += 1
@@ -84,7 +89,7 @@ class Line:
         record.behind = True
         self.length -= 1
         self._skipped += 1
-        if self._skipped > 64 + self.length:
+        if self._skipped > 64 + self.length or not self.length:
             self._sweep()
 
     def head(self) -> Record | None:

@@ -1,10 +1,10 @@
-"""The state table: every move a message can make. Nothing else changes a status.
+r"""The state table: every move a message can make. Nothing else changes a status.
 
 A message is in one of five statuses. Before it is published and after it is finished it is in
 none of them, which is written ``None``: the queue then has no memory of it beyond a count.
 
     publish ---> scheduled --due--> ready --lease--> leased --ack--> done --forget-->
-       \\___________________________/^ ^                | |
+       \___________________________/^ ^                | |
                                     | |                | +--reject, at the limit--> dead
                                     | +-nack, release, lapse-+                       |
                                     +------------------redrive-----------------------+

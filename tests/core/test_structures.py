@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from supersoniq.core import ops
 from supersoniq.core.ids import Seal
-from supersoniq.core.messages import Details, Lease, Record
+from supersoniq.core.machine import Machine
+from supersoniq.core.messages import Details, Lease, Record, prepare
 from supersoniq.core.ready import Line
 from supersoniq.core.states import Status
 from supersoniq.core.table import Table
@@ -246,3 +248,17 @@ def test_a_broken_structure_is_found() -> None:
     table.length = 2
     with pytest.raises(AssertionError):
         table._check()
+
+
+def test_recipients_come_and_go_and_leave_nothing() -> None:
+    machine = Machine(b"s" * 32)
+    for number in range(300):
+        name = f"r{number}"
+        entries = [prepare(b"x", recipient=name), prepare(b"y", recipient=name, ttl=1)]
+        machine.apply(ops.Publish("q", entries), number)
+        if number % 2:
+            machine.apply(ops.Take("q", 5, name), number)
+    machine.apply(ops.Purge("q"), 10_000)
+    queue = machine.queues["q"]
+    queue._check()
+    assert not queue._addressed

@@ -1,0 +1,265 @@
+"""How messages flow through a queue: publish, take, settle.
+
+Every call either does all it says or raises and changes nothing but what time had already brought.
+
+Publishing, leasing and acknowledging are done by the million, so they do for a whole batch at once
+what ``Places`` does for a record at a time, wherever nothing is out of the ordinary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from supersoniq.core import rules
+from supersoniq.core.errors import (
+    ContentTooLarge,
+    KeyConflict,
+    LeaseLost,
+    QueueFull,
+)
+from supersoniq.core.ids import format_id
+from supersoniq.core.keys import KeyUse, digest
+from supersoniq.core.messages import (
+    Entry,
+    Lease,
+    Published,
+    Record,
+)
+from supersoniq.core.ops import (
+    Outcome,
+    Settlement,
+    Taken,
+    Verdict,
+)
+from supersoniq.core.places import Places
+from supersoniq.core.ready import Line
+from supersoniq.core.states import Move, Status
+from supersoniq.core.tally import sizes
+
+__all__ = ["Flow"]
+
+_READY, _LEASED = Status.READY, Status.LEASED
+_ACK = Outcome.ACK
+_PUBLISHED, _SCHEDULED = rules.PUBLISH_READY.slot, rules.PUBLISH_SCHEDULED.slot
+_MOVES = {outcome: Move(outcome.value) for outcome in Outcome}
+
+
+class Flow(Places):
+    """The life of a queue's messages."""
+
+    # Publishing.
+
+    def publish(self, entries: Sequence[Entry], now: int) -> list[Published]:
+        """Store messages, all or none. O(1) each."""
+        now = self.tick(now)
+        keyed, plain = self._admit(entries, now)
+        answers: list[Published] | None = None
+        if keyed:
+            answers, entries = self._match(entries, now)
+        prefix, durability, sequence = self._seal.prefix(now), self._durability, self._sequence
+        born = rules.born
+        records: list[Record] = []
+        published: list[Published] = []
+        for entry in entries:
+            sequence += 1
+            records.append(born(entry, sequence, now))
+            published.append(Published(prefix | sequence, False, durability))
+        self._sequence = sequence
+        self._table.extend(records)
+        if plain and not self._log.active:
+            # The common case, in one go: all of them go to the end of one line.
+            self._line.extend(records)
+            self._tally[_PUBLISHED] += len(records)
+        else:
+            for record in records:
+                self._tally[_PUBLISHED if record.status is _READY else _SCHEDULED] += 1
+                self._moved(record, Move.PUBLISH, now, fresh=True)
+        self.stirs += 1
+        return published if answers is None else answers
+
+    def _admit(self, entries: Sequence[Entry], now: int) -> tuple[bool, bool]:
+        """Raise unless all entries can be stored.
+
+        Says whether any has a key, and whether all are plain: ready, unaddressed, without expiry.
+        """
+        terms = self._terms
+        longest = terms.max_content
+        keyed, plain = False, True
+        fresh = 0
+        batch: dict[str, bytes] | None = None
+        for entry in entries:
+            if len(entry.content) > longest:
+                raise ContentTooLarge(self.name, len(entry.content), longest)
+            details = entry.details
+            if entry.delay or entry.ttl is not None or details.recipient is not None:
+                plain = False
+            key = details.key
+            if key is None or not terms.dedup_window:
+                fresh += 1
+                continue
+            if batch is None:
+                batch, keyed = {}, True
+            mine = digest(entry.content)
+            use = self._keys.find(key, now)
+            known = use.digest if use is not None else batch.get(key)
+            if known is not None and known != mine:
+                number = use.number if use is not None else 0
+                raise KeyConflict(self.name, key, format_id(number) if number else "of this batch")
+            fresh += known is None
+            batch[key] = mine
+        if terms.max_length is not None:
+            size = sizes(self._tally)
+            length = size[Status.SCHEDULED] + size[_READY] + size[_LEASED]
+            # Duplicates alone store nothing, so they are answered even where the queue is over.
+            if fresh and length + fresh > terms.max_length:
+                raise QueueFull(self.name, length, terms.max_length)
+        return keyed, plain
+
+    def _match(self, entries: Sequence[Entry], now: int) -> tuple[list[Published], Sequence[Entry]]:
+        """Note the keys of admitted entries: the answer to all, and those that are to be stored."""
+        prefix, durability = self._seal.prefix(now), self._durability
+        published: list[Published] = []
+        fresh: list[Entry] = []
+        for entry in entries:
+            key = entry.details.key
+            if key is not None and (use := self._keys.find(key, now)) is not None:
+                self._extra.duplicates += 1
+                published.append(Published(use.number, True, durability))
+                continue
+            fresh.append(entry)
+            number = prefix | self._sequence + len(fresh)
+            if key is not None:
+                self._keys.prune(now)
+                until = now + self._terms.dedup_window
+                self._keys.note(key, KeyUse(number, digest(entry.content), until))
+            published.append(Published(number, False, durability))
+        return published, fresh
+
+    # Leasing.
+
+    def take(self, limit: int, recipient: str | None, duration: int | None, now: int) -> Taken:
+        """Lease up to ``limit`` messages. O(1) each, O(log r) for those that had come back."""
+        now = self.tick(now)
+        if self._paused_until is not None:
+            return Taken([], self._wake_in(now))
+        line = self._addressed.get(recipient) if recipient is not None else None
+        if line is None:
+            records = self._line.pop_many(limit)
+        else:
+            records = self._pop_merged(line, limit)
+            self._close_line(recipient, line)
+        if not records:
+            return Taken([], self._wake_in(now))
+        length = self._terms.lease if duration is None else duration
+        deadline = now + length
+        name, seal = self.name, self._seal
+        rules.lease_all(records, deadline, self._tally)
+        leases: list[Lease] = []
+        for record in records:
+            # No comprehension: most batches are of one, and it costs a call.
+            lease = Lease(name, record, seal, record.leases, record.deliveries, deadline)
+            leases.append(lease)
+        self._leases.extend(length, leases)
+        if deadline < self.next:
+            self.next = deadline
+        if self._log.active:
+            for record in records:
+                self._tell(Move.LEASE, record, now)
+        return Taken(leases, self._wake_in(now), length)
+
+    def _pop_merged(self, line: Line, limit: int) -> list[Record]:
+        """The next of two lines together: a recipient's own messages and the unaddressed."""
+        records: list[Record] = []
+        while len(records) < limit:
+            own, common = line.head(), self._line.head()
+            if own is None and common is None:
+                break
+            mine = common is None or (
+                own is not None
+                and (-own.priority, own.sequence) < (-common.priority, common.sequence)
+            )
+            record = line.pop() if mine else self._line.pop()
+            assert record is not None
+            records.append(record)
+        return records
+
+    # Settling.
+
+    def settle(self, settlements: Sequence[Settlement], now: int) -> list[Verdict]:
+        """End or extend leases, each with its own verdict. O(1) each, amortised."""
+        now = self.tick(now)
+        seal, terms, tally = self._seal, self._terms, self._tally
+        remove = self._table.remove
+        # The common case, without detours: an ack after which nothing is kept or told.
+        leaves_no_trace = not terms.keep_done and not self._log.active
+        ended = 0
+        verdicts: list[Verdict] = []
+        for settlement in settlements:
+            lease = settlement.receipt
+            if (
+                leaves_no_trace
+                and settlement.outcome is _ACK
+                and isinstance(lease, Lease)
+                and lease.seal is seal
+                and (record := lease.record).status is _LEASED
+                and record.leases == lease.term
+            ):
+                rules.ack(record, now, terms, tally)
+                remove(record.sequence)
+                ended += 1
+                verdicts.append(None)
+                continue
+            try:
+                verdicts.append(self._settle(settlement, now))
+            except LeaseLost as error:
+                self._extra.stale += 1
+                verdicts.append(error)
+        self._leases.ended(ended)
+        return verdicts
+
+    def _settle(self, settlement: Settlement, now: int) -> int | None:
+        outcome = settlement.outcome
+        record, term = self._held(settlement.receipt)
+        if record.status is not _LEASED or record.leases != term:
+            if rules.repeated(record, term, outcome):
+                return None
+            raise LeaseLost("it lapsed, or was settled otherwise")
+        terms, tally = self._terms, self._tally
+        if outcome is Outcome.ACK:
+            rules.ack(record, now, terms, tally)
+        elif outcome is Outcome.EXTEND:
+            return self._extend(record, settlement.duration, now)
+        elif outcome is Outcome.NACK:
+            rules.nack(record, now, terms, tally, settlement.delay, settlement.reason)
+        elif outcome is Outcome.RELEASE:
+            rules.release(record, now, tally, settlement.delay)
+        else:
+            rules.reject(record, now, terms, tally, settlement.reason)
+        self._leases.ended()
+        self._came_back(record, _MOVES[outcome], now)
+        return None
+
+    def _held(self, receipt: Lease | str) -> tuple[Record, int]:
+        """The record and term that a receipt names."""
+        if isinstance(receipt, Lease):
+            if receipt.seal is self._seal and receipt.record.status is not None:
+                return receipt.record, receipt.term
+        else:
+            sequence, term = self._seal.open(receipt)
+            record = self._table.get(sequence)
+            if record is not None and term <= record.leases:
+                return record, term
+        raise LeaseLost("its message is gone: settled and forgotten, or of a deleted queue")
+
+    def _extend(self, record: Record, duration: int | None, now: int) -> int:
+        length = self._terms.lease if duration is None else duration
+        deadline = now + length
+        if deadline == record.until:
+            return deadline
+        rules.extend(record, deadline, self._tally)
+        lease = Lease(self.name, record, self._seal, record.leases, record.deliveries, deadline)
+        self._leases.extend(length, [lease])
+        self._leases.ended()
+        self.next = min(self.next, deadline)
+        self._tell(Move.EXTEND, record, now)
+        return deadline
