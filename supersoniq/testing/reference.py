@@ -89,6 +89,7 @@ class Store:
     def __init__(self) -> None:
         self.machine = StoreMachine(self.capabilities.durability, self.queue)
         self.ears: dict[str, set[Ear]] = {}
+        self.heard: dict[str, int] = {}
 
     def apply(self, op: AnyOp, now: int) -> Any:
         """Carry out one operation."""
@@ -98,7 +99,12 @@ class Store:
         """A backend was opened on the store, by another process as it were."""
 
     def tell(self, queue: str, op: AnyOp) -> None:
-        """An operation may have changed that queue."""
+        """Tell listeners, if what that operation did in that queue concerns them."""
+        machine = self.machine.queues.get(queue)
+        stirs = -1 if machine is None else machine.stirs
+        if self.heard.get(queue) == stirs:
+            return
+        self.heard[queue] = stirs
         for ear in list(self.ears.get(queue, ())):
             ear()
 
@@ -159,7 +165,7 @@ class StoreBackend(Backend):
         return results
 
     def listen(self, queue: str, stir: Stir) -> Callable[[], None]:
-        """Have ``stir`` called after every operation on the queue."""
+        """Have ``stir`` called when something in the queue may have become ready."""
         ear = Ear(stir)
         self._store.ears.setdefault(queue, set()).add(ear)
         self._ears.append((queue, ear))

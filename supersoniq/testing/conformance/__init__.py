@@ -49,5 +49,6 @@ collect(
         retention,
         managing,
         events,
-    ]
+    ],
+    CHECKS,
 )

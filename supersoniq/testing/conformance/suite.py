@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 import unittest
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -38,7 +38,7 @@ GUARANTEES = {
 LONGEST = 60.0
 """Seconds that one check may take: a store that hangs has failed it."""
 
-Function = Callable[[Trial], Awaitable[None]]
+Function = Callable[[Any], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,8 @@ class Check:
     function: Function
     needs: str | None
     """The capability without which it does not apply: ``lasting``, ``shared`` or ``medium``."""
-
-    @property
-    def guarantee(self) -> str:
-        """The word that its name begins with."""
-        return self.name.partition("_")[0]
+    trial: Callable[[Harness], Any] = Trial
+    """Makes what the function is given."""
 
 
 CHECKS: dict[str, Check] = {}
@@ -70,13 +67,15 @@ def needs(capability: str) -> Callable[[Function], Function]:
     return mark
 
 
-def collect(modules: Iterable[Any]) -> None:
+def collect(
+    modules: Iterable[Any], checks: dict[str, Check], trial: Callable[[Harness], Any] = Trial
+) -> None:
     """Enter the checks of modules: their public async functions, in the order they stand in."""
     for module in modules:
         for name, function in vars(module).items():
             own = getattr(function, "__module__", None) == module.__name__
             if own and asyncio.iscoroutinefunction(function) and not name.startswith("_"):
-                CHECKS[name] = Check(name, function, getattr(function, "needs", None))
+                checks[name] = Check(name, function, getattr(function, "needs", None), trial)
 
 
 async def run(check: Check, harness: Harness) -> bool:
@@ -85,7 +84,7 @@ async def run(check: Check, harness: Harness) -> bool:
     Raises:
         Exception: what the check found.
     """
-    trial = Trial(harness)
+    trial = check.trial(harness)
     try:
         async with asyncio.timeout(LONGEST):
             await trial.open()
@@ -116,7 +115,7 @@ class Report:
     @property
     def broken(self) -> set[str]:
         """The words of the guarantees that failed."""
-        return {CHECKS[name].guarantee for name in self.failed}
+        return {name.partition("_")[0] for name in self.failed}
 
     def __str__(self) -> str:
         lines = [
@@ -124,23 +123,28 @@ class Report:
             f" {len(self.inapplicable)} are about what this store does not claim"
         ]
         for name, error in self.failed.items():
-            word = CHECKS[name].guarantee
+            word = name.partition("_")[0]
             promise = f" (guarantee {int(word[1:])}: {GUARANTEES[word]})" * (word in GUARANTEES)
             what = "".join(traceback.format_exception_only(error)).strip()
             lines.append(f"  {name}{promise}\n    {what}")
         return "\n".join(lines)
 
 
-async def check(harness: HarnessFactory, names: Iterable[str] | None = None) -> Report:
+async def check(
+    harness: HarnessFactory,
+    names: Iterable[str] | None = None,
+    checks: Mapping[str, Check] = CHECKS,
+) -> Report:
     """Run the suite, each check on a store of its own.
 
     Args:
         harness: makes a fresh store.
         names: only the checks whose names begin with one of these; ``None`` is all.
+        checks: those of the port, or those of the faces (``supersoniq.testing.faces``).
     """
     wanted = tuple(names) if names is not None else ("",)
     report = Report()
-    for entry in CHECKS.values():
+    for entry in checks.values():
         if not entry.name.startswith(wanted):
             continue
         try:
@@ -164,13 +168,14 @@ class Conformance:
     harness: ClassVar[HarnessFactory]
     """Makes a fresh store: a ``Harness`` class, or a function that gives one."""
 
+    checks: ClassVar[Mapping[str, Check]] = CHECKS
     __test__: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.__test__ = True
         if "harness" in vars(cls):
-            for entry in CHECKS.values():
+            cls.__test__ = True
+            for entry in cls.checks.values():
                 setattr(cls, f"test_{entry.name}", _method(entry))
 
 
