@@ -84,10 +84,13 @@ class Stream:
     Args:
         carrier: its connection's side.
         send_timeout: seconds within which the peer has to make room for the next stride.
+        expected: bytes that the peer has announced; more or fewer of them break the stream.
     """
 
     __slots__ = (
         "_carrier",
+        "_deaf",
+        "_expected",
         "_inbox",
         "_readers",
         "_send_timeout",
@@ -95,22 +98,23 @@ class Stream:
         "_writers",
         "_writing",
         "ended",
-        "head_sent",
         "lost",
         "received_end",
     )
 
-    def __init__(self, carrier: Carrier, *, send_timeout: float = 30.0) -> None:
+    def __init__(
+        self, carrier: Carrier, *, send_timeout: float = 30.0, expected: int | None = None
+    ) -> None:
         self.received_end = False
         """Whether the peer has ended its side; some of it may still be in the inbox."""
-        self.head_sent = False
-        """Whether any header block was sent."""
         self.ended = False
         """Whether this side has ended: everything was sent."""
         self.lost: str | None = None
         """Why the stream is over in both directions, if it is."""
         self._carrier = carrier
         self._send_timeout = send_timeout
+        self._expected = expected
+        self._deaf = False
         self._inbox = bytearray()
         self._readers = _Bell()
         self._writers = _Bell()
@@ -121,12 +125,23 @@ class Stream:
 
     def feed(self, data: bytes) -> None:
         """Bytes have arrived. The peer's window bounds them."""
-        if self.lost is None:
-            self._inbox += data
-            self._readers.ring()
+        if self.lost is not None:
+            return
+        if self._expected is not None:
+            self._expected -= len(data)
+            if self._expected < 0:
+                self.reset(Reset.MALFORMED)
+                return
+        if self._deaf:
+            self._carrier.credit(len(data))
+            return
+        self._inbox += data
+        self._readers.ring()
 
     def feed_end(self) -> None:
         """The peer has ended its side."""
+        if self._expected:
+            self.reset(Reset.MALFORMED)
         self.received_end = True
         self._readers.ring()
 
@@ -158,7 +173,7 @@ class Stream:
         while not self._inbox:
             if self.lost is not None:
                 raise StreamLost(self.lost)
-            if self.received_end:
+            if self.received_end or self._deaf:
                 return None
             await self._readers.wait(None)
         if len(self._inbox) <= limit:
@@ -171,9 +186,17 @@ class Stream:
             self._carrier.credit(len(piece))
         return piece
 
-    async def wait_lost(self) -> None:
-        """Until the stream is over in both directions."""
-        while self.lost is None:
+    def hush(self) -> None:
+        """Hear nothing more: ``read`` comes to the end now, and what still arrives is dropped."""
+        self._deaf = True
+        if not self.received_end and self.lost is None:
+            self._carrier.credit(len(self._inbox))
+        self._inbox = bytearray()
+        self._readers.ring()
+
+    async def wait_over(self) -> None:
+        """Until nothing more can be sent: all was, or the stream is lost."""
+        while self.lost is None and not self.ended:
             await self._readers.wait(None)
 
     def send_head(self, fields: Fields, *, end: bool = False) -> None:
@@ -183,9 +206,26 @@ class Stream:
             StreamLost: it is over.
         """
         self._check()
-        self.head_sent = True
-        self.ended = end
         self._carrier.send_head(fields, end)
+        if end:
+            self._end()
+
+    def interim(self, fields: Fields) -> None:
+        """Send the head of an interim answer, if there is still somebody to hear it."""
+        if self.lost is None and not self.ended:
+            self._carrier.send_head(fields, False)
+
+    def offer(self, data: bytes, *, end: bool = False) -> bool:
+        """Send a few bytes now or not at all, without waiting. Gives whether they were sent whole.
+
+        Sent in part, the stream is reset.
+        """
+        if self.lost is not None or self.ended or self._writing:
+            return False
+        sent = self._send(memoryview(data), end)
+        if 0 < sent < len(data):
+            self.reset(Reset.INTERNAL)
+        return sent == len(data)
 
     async def write(self, data: bytes | bytearray | memoryview, *, end: bool = False) -> None:
         """Send bytes, as the peer makes room for them. Several at once take turns.
@@ -248,8 +288,12 @@ class Stream:
     def _send(self, view: memoryview, end: bool) -> int:
         sent = self._carrier.send_data(view, end)
         if end and sent == len(view):
-            self.ended = True
+            self._end()
         return sent
+
+    def _end(self) -> None:
+        self.ended = True
+        self._readers.ring()
 
 
 class _Bell:
