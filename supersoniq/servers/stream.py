@@ -98,6 +98,7 @@ class Stream:
         "_writers",
         "_writing",
         "ended",
+        "head_sent",
         "lost",
         "received_end",
     )
@@ -107,6 +108,8 @@ class Stream:
     ) -> None:
         self.received_end = False
         """Whether the peer has ended its side; some of it may still be in the inbox."""
+        self.head_sent = False
+        """Whether a header block was sent, other than an interim one."""
         self.ended = False
         """Whether this side has ended: everything was sent."""
         self.lost: str | None = None
@@ -194,6 +197,11 @@ class Stream:
         self._inbox = bytearray()
         self._readers.ring()
 
+    async def wait_lost(self) -> None:
+        """Until the stream is over in both directions."""
+        while self.lost is None:
+            await self._readers.wait(None)
+
     async def wait_over(self) -> None:
         """Until nothing more can be sent: all was, or the stream is lost."""
         while self.lost is None and not self.ended:
@@ -206,6 +214,7 @@ class Stream:
             StreamLost: it is over.
         """
         self._check()
+        self.head_sent = True
         self._carrier.send_head(fields, end)
         if end:
             self._end()
