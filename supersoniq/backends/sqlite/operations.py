@@ -156,26 +156,34 @@ class Operations:
                 results[place] = StorageFull(refusal.problem)
             return
         queue = self._queue(name)
-        made = queue is None
-        if queue is None:
+        while queue is None and places:
+            # Each of them makes the queue, and one that is refused leaves none behind.
+            first, *places = places
             queue = self._make(name)
+            publishing = Publishing(queue, self.now)
+            try:
+                results[first] = publishing.publish(batch[first].entries)
+            except SupersoniqError as error:
+                results[first] = error
+                self._drop(queue)
+                queue = None
+            else:
+                publishing.flush()
+        if queue is None or not places:
+            return
         queue.tick(self.now)
         publishing = Publishing(queue, self.now)
-        if len(places) > 1 and not made:
-            answers = publishing.publish_plain([batch[place].entries for place in places])
-            if answers is not None:
-                for place, published in zip(places, answers, strict=True):
-                    results[place] = published
-                places = []
-        for place in places:
-            try:
-                results[place] = publishing.publish(batch[place].entries)
-                made = False
-            except SupersoniqError as error:
-                results[place] = error
+        answers = publishing.publish_plain([batch[place].entries for place in places])
+        if answers is not None:
+            for place, published in zip(places, answers, strict=True):
+                results[place] = published
+        else:
+            for place in places:
+                try:
+                    results[place] = publishing.publish(batch[place].entries)
+                except SupersoniqError as error:
+                    results[place] = error
         publishing.flush()
-        if made:
-            self._drop(queue)  # Nobody's publish was taken: the queue was never there.
 
     def _single(self, op: ops.AnyOp) -> Any:
         if isinstance(op, ops.Queues):
