@@ -161,6 +161,9 @@ class History:
                 delivery = Delivery(call=call, **lease)
                 self.deliveries[delivery.id].append(delivery)
                 by_receipt[delivery.receipt] = delivery
+        for found in self.deliveries.values():
+            # A take may have waited for longer than a later one, so not by when it was begun.
+            found.sort(key=lambda delivery: delivery.call.ended)
         for call in calls:
             if call.op in SETTLING:
                 self.settlements[call.asked["id"]].append(call)

@@ -235,3 +235,14 @@ def test_a_recorder_writes_what_is_read() -> None:
         ("final", "ok"), ("publish", "ok"), ("take", "refused"), ("take", "unknown"),
     ]  # fmt: skip
     assert check(torn.splitlines()) == []
+
+
+def test_a_take_that_waited_longer_than_a_later_one_is_no_overlap() -> None:
+    story = Story()
+    story.publish(0, "a")
+    story.call("take", 10, 300, {"leases": [lease("a2", 800, attempt=2)]})
+    story.call("take", 20, 100, {"leases": [lease("a1", 600, attempt=1)]})
+    story.settle("nack", 200, "a1")
+    story.settle("ack", 310, "a2")
+    story.final(1000)
+    assert story.kinds() == []
