@@ -150,7 +150,7 @@ class History:
         self.takes = [call for call in calls if call.op == "take"]
         self.finals = [call for call in calls if call.op == "final"]
         self.deliveries: dict[str, list[Delivery]] = defaultdict(list)
-        """By message, in the order in which they were taken."""
+        """By message, in the order in which their takes were answered."""
         self.settlements: dict[str, list[Call]] = defaultdict(list)
         """By message."""
         self.content: dict[str, str] = {}
@@ -169,6 +169,8 @@ class History:
                 self.settlements[call.asked["id"]].append(call)
                 if call.asked["receipt"] in by_receipt:
                     by_receipt[call.asked["receipt"]].settled.append(call)
+        for deliveries in self.deliveries.values():
+            deliveries.sort(key=lambda delivery: delivery.call.ended)
         for delivery in by_receipt.values():
             for call in delivery.settled:
                 if call.op == "extend" and call.outcome == "ok":
@@ -242,16 +244,16 @@ def _overlapping(h: History) -> Iterator[Finding]:
         for first, second in pairwise(deliveries):
             if first.call is second.call:
                 continue  # told as duplicated
-            begun = first.call.ended  # in force at the latest from when its take was answered
-            again = second.call.ended
-            if begun < again + h.slack and again < first.holds_until() - h.slack:
+            # Each is in force at the latest from when its take was answered.
+            begun = max(first.call.ended, second.call.ended)
+            if begun < min(first.holds_until(), second.holds_until()) - h.slack:
                 workers = f"{first.call.worker} and {second.call.worker}"
                 yield Finding("overlapping", f"{id} held by {workers}")
 
 
 def _stale(h: History) -> Iterator[Finding]:
     for id, deliveries in h.deliveries.items():
-        for n, delivery in enumerate(deliveries):
+        for delivery in deliveries:
             done = [call for call in delivery.settled if call.op != "extend"]
             for call in delivery.settled:
                 if call.outcome != "ok":
@@ -259,7 +261,8 @@ def _stale(h: History) -> Iterator[Finding]:
                 if any(c is not call and c.op == call.op and c.begun < call.begun for c in done):
                     continue  # repeated: answered as the first time
                 late = call.begun > delivery.may_settle_until() + h.slack
-                later = [d for d in deliveries[n + 1 :] if d.call is not delivery.call]
+                # Certainly later: takes that were under way together have no order.
+                later = [d for d in deliveries if d.call.begun > delivery.call.ended]
                 after = any(d.call.ended < call.begun - h.slack for d in later)
                 if late or after:
                     yield Finding("stale ack", f"{call.op} of {id} by {call.worker}")

@@ -125,6 +125,7 @@ async def drain(path: Path) -> str:
 def survives(path: Path, cycles: int, seed: int) -> None:
     lines = kill_again_and_again(path, cycles, seed)
     lines += asyncio.run(drain(path)).splitlines()
+    path.with_suffix(".history").write_text("\n".join(line.strip() for line in lines))
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()

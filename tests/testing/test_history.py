@@ -181,6 +181,15 @@ def test_stale_ack_after_the_next_delivery(story: Story) -> None:
     assert story.kinds() == ["stale ack"]
 
 
+def test_takes_that_were_under_way_together_have_no_order(story: Story) -> None:
+    story.take(100, lease("a1", 1000))
+    story.settle("nack", 110, "a1")
+    # The second delivery was asked for before the first one, and answered after it.
+    story.call("take", 90, 400, {"leases": [lease("a2", 1000)]})
+    story.settle("ack", 420, "a2")
+    assert story.kinds() == []
+
+
 def test_inversion(story: Story) -> None:
     story.take(100, lease("a1", 1000), lease("b1", 1000, priority=5))
     assert story.kinds() == ["inversion"]
