@@ -73,21 +73,20 @@ def events(log: Path) -> Iterator[Event]:
     """The log's calls in their order. A sync counts from its return, all else from its call."""
     files = {"q.db": "db", "q.db-wal": "wal", "history": "history"}
     started: dict[str, Event] = {}
-    for line in log.read_text().splitlines():
-        if resumed := _RESUMED.match(line):
-            if (event := started.pop(resumed[1], None)) is not None:
+    with log.open() as lines:
+        for line in lines:
+            if resumed := _RESUMED.match(line):
+                if (event := started.pop(resumed[1], None)) is not None:
+                    yield event
+                continue
+            match = _LINE.match(line)
+            event = None if match is None else _event(match[2], match[3], files)
+            if match is None or event is None:
+                continue
+            if "unfinished" in line[-24:] and event.kind == "sync":
+                started[match[1]] = event
+            else:
                 yield event
-            continue
-        match = _LINE.match(line)
-        if match is None:
-            continue
-        event = _event(match[2], match[3], files)
-        if event is None:
-            continue
-        if "unfinished" in line[-24:] and event.kind == "sync":
-            started[match[1]] = event
-        else:
-            yield event
 
 
 def _event(call: str, rest: str, files: dict[str, str]) -> Event | None:
