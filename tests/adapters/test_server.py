@@ -56,7 +56,7 @@ def test_a_body_that_does_not_come(url: str, serving: Serving) -> None:
                     for kind in kinds
                 )
             )
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 5
             for answer in answers:
                 assert answer.startswith(b"HTTP/1.1 408 ")
                 assert b"connection: close" in answer
@@ -70,7 +70,7 @@ def test_lines_may_come_slowly_but_each_in_time(url: str, serving: Serving) -> N
     async def main() -> None:
         async with (
             supersoniq.connect(url) as broker,
-            serving(create_app(broker, body_timeout=0.3, line_batch=2)) as address,
+            serving(create_app(broker, body_timeout=0.8, line_batch=2)) as address,
             httpx.AsyncClient(base_url=address) as client,
         ):
 
@@ -152,11 +152,14 @@ def test_watchers_that_leave_leave_nothing_behind(url: str, serving: Serving) ->
                     length = f"content-length: {len(body)}\r\n"
                     client.sendall(f"{path} HTTP/1.1\r\nhost: x\r\n{length}\r\n".encode() + body)
                     clients.append(client)
-                await asyncio.sleep(0.1)
+                for _ in range(500):
+                    await asyncio.sleep(0.01)
+                    if len(asyncio.all_tasks()) >= tasks + 20:
+                        break
                 assert len(asyncio.all_tasks()) >= tasks + 20
                 for client in clients:
                     client.close()
-                for _ in range(100):
+                for _ in range(500):
                     await asyncio.sleep(0.01)
                     if len(asyncio.all_tasks()) <= tasks:
                         break
@@ -226,7 +229,7 @@ def test_serve_ends_at_once_with_clients_waiting(url: str, number: int) -> None:
         assert polled.json() == []
         assert b"event: start" in stream
         server.wait(10)
-        assert took < 2
+        assert took < 8  # the grace is 10
         assert server.returncode == 0
         assert server.stdout.read() == b"over\n"
         assert server.stderr.read() == b""
