@@ -7,41 +7,19 @@ another one sees other walks.
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from supersoniq.backends.sqlite import SqliteBackend
-from supersoniq.clock import Clock
-from supersoniq.port import Backend
-from supersoniq.testing import Harness
 from supersoniq.testing.harness import HarnessFactory
 from supersoniq.testing.model import machine
 from supersoniq.testing.simulate import simulate
 from tests.backends.test_memory import MemoryHarness
+from tests.backends.test_sqlite_conformance import SqliteHarness
 from tests.soak.conftest import scaled
 
 SEED = int(os.environ.get("SUPERSONIQ_SEED", "1"))
-
-
-class SqliteHarness(Harness):
-    """Without syncs, and on a memory disk where there is one: answers are all it is about."""
-
-    def __init__(self) -> None:
-        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self._folder = tempfile.TemporaryDirectory(dir=memory)
-
-    async def backend(self, clock: Clock) -> Backend:
-        path = Path(self._folder.name) / "q.db"
-        backend = SqliteBackend(path, clock=clock, synchronous="normal", min_free=0)
-        await backend.open()
-        return backend
-
-    async def close(self) -> None:
-        self._folder.cleanup()
 
 
 @pytest.mark.soak
