@@ -14,7 +14,7 @@ from supersoniq.testing.twins import Disagreement
 from tests.backends.test_memory import MemoryHarness
 
 SETTINGS = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
