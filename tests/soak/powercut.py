@@ -152,6 +152,8 @@ class Cut:
     wal: bytes
     expected: Expected
     how: str
+    checkpointing: bool
+    """Whether the log was just being copied into the database."""
 
 
 def states(log: Path, variants: int, seed: int) -> Iterator[Cut]:
@@ -184,7 +186,7 @@ def states(log: Path, variants: int, seed: int) -> Iterator[Cut]:
             hows += ["all kept"] + ["some kept", "torn"] * variants
         for how in hows:
             db, wal = (_left(kept[name], pending[name], how, rng) for name in ("db", "wal"))
-            yield Cut(db, wal, expected, how)
+            yield Cut(db, wal, expected, how, bool(pending["db"]))
 
 
 def _left(kept: bytearray, pending: list[Event], how: str, rng: random.Random) -> bytes:

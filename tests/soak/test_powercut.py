@@ -65,6 +65,7 @@ def cut_everywhere(
             counts["through the backend"] += 1
         counts["states"] += 1
         counts[state.how] += 1
+        counts["amid a checkpoint"] += state.checkpointing
         counts["lost"] += verdict.lost > 0
         counts["resurrected"] += verdict.resurrected > 0
         counts["corrupt"] += bool(verdict.corrupt)
@@ -99,6 +100,7 @@ def test_power_cuts(tmp_path: Path) -> None:
         if counts["states"] >= wanted:
             break
     assert counts["states"] >= wanted
+    assert counts["amid a checkpoint"] > 50 or wanted < 20_000
     assert (counts["lost"], counts["resurrected"], counts["corrupt"]) == (0, 0, 0)
 
 
