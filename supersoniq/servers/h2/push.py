@@ -1,0 +1,166 @@
+"""Server push, as an app sees it: the ASGI extension ``http.response.push``, and one thing more.
+
+ASGI's extension lets an app promise a response while it answers a request:
+
+    await send({"type": "http.response.push", "path": "/messages/17", "headers": []})
+
+The server tells the client so, and calls the same app with ``GET /messages/17``, whose answer goes
+out on a stream of its own. In ASGI a push is a hint, which a server may drop. That is enough for a
+style sheet and too little for a message that has to arrive. So here
+
+- **the extension is in the scope only if the client allows push now**: its ``ENABLE_PUSH`` is 1
+  (curl and browsers set 0), and the request is not a pushed one itself;
+- **``scope["extensions"]["http.response.push"]["ready"]`` is an async function that gives whether a
+  push would be taken.** If it gives true, the next push of the same task, sent before it awaits
+  anything else, is promised to the client. If it gives false, the app has to say what it has to
+  say in its answer. A false is for now: the next call may give true.
+
+A push is not taken when the client has left, or has reset a pushed stream (it does not want them),
+or has gone back on ``ENABLE_PUSH``, or when as many pushed responses are open as its
+``MAX_CONCURRENT_STREAMS`` allows. Promised ones count: RFC 9113 would let us promise more, but a
+client that says 10 means 10. ``ready`` waits a moment for one of them to end, so that a burst is
+pushed as fast as the client takes it; when that was in vain, it does not wait again until one has
+ended, so that a client that takes nothing costs its stream one moment, not one for each message.
+
+What was promised can still be lost with its connection, as any answer can. The client then knows
+the offset of the last event that it has, and resumes from it.
+
+An app reads ``ready`` once from the extension; there is nothing to read in other servers, so:
+
+    ready = scope["extensions"].get("http.response.push", {}).get("ready")
+    if ready is not None and await ready(): ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from h2.exceptions import NoAvailableStreamIDError, ProtocolError
+
+from supersoniq.servers.h2.streams import Lane
+from supersoniq.servers.head import BadHead, Head, read_head
+from supersoniq.servers.request import Message
+
+if TYPE_CHECKING:
+    from supersoniq.servers.h2.connection import Connection
+
+__all__ = ["Pusher"]
+
+SAFE = "/!$&'()*+,;=:@%?-._~"
+
+
+class Pusher:
+    """The pushed responses of one connection.
+
+    Args:
+        connection: the connection.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._open: set[int] = set()
+        self._unwanted = False
+        self._in_vain = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def allowed(self) -> bool:
+        """Whether the client takes any at all."""
+        connection = self._connection
+        return not (
+            self._unwanted
+            or connection.over
+            or connection.draining
+            or not connection.engine.remote_settings.enable_push
+            or not connection.engine.remote_settings.max_concurrent_streams
+        )
+
+    def _room(self) -> bool:
+        most = self._connection.engine.remote_settings.max_concurrent_streams
+        return len(self._open) < min(most, self._connection.limits.pushes)
+
+    def extension(self, lane: Lane, head: Head) -> tuple[dict[str, Any], Callable[[Message], None]]:
+        """What an app finds in its scope, and what takes its pushes."""
+
+        def ready() -> Awaitable[bool]:
+            return self._ready(lane)
+
+        def push(message: Message) -> None:
+            if self._can(lane):
+                self._push(lane, head, message)
+
+        return {"ready": ready}, push
+
+    def _can(self, lane: Lane) -> bool:
+        stream = lane.stream
+        return self.allowed() and stream.lost is None and not stream.ended and self._room()
+
+    async def _ready(self, lane: Lane) -> bool:
+        if self._can(lane):
+            return True
+        if self._in_vain or not self.allowed():
+            return False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._connection.limits.push_patience
+        while not self._can(lane):
+            left = until - loop.time()
+            if left <= 0 or not self.allowed() or lane.stream.lost is not None:
+                self._in_vain = not self._room()
+                return False
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._waiters.append(waiter)
+            timer = loop.call_later(left, _wake, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+        return True
+
+    def _push(self, lane: Lane, head: Head, message: Message) -> None:
+        connection, engine = self._connection, self._connection.engine
+        fields = [
+            (b":method", b"GET"),
+            (b":scheme", head.scheme.encode()),
+            (b":authority", head.authority),
+            (b":path", quote(message["path"], safe=SAFE).encode()),
+        ]
+        for name, value in message.get("headers", ()):
+            fields.append((bytes(name).lower(), bytes(value)))
+        try:
+            promised_head = read_head(fields, connection.limits.header_list)
+        except BadHead as bad:
+            raise RuntimeError(f"no such request can be pushed: {bad}") from None
+        # h2 forgets streams that are over when it counts those that are not.
+        _ = engine.open_outbound_streams
+        try:
+            promised = engine.get_next_available_stream_id()
+            engine.push_stream(lane.number, promised, fields)
+        except (NoAvailableStreamIDError, ProtocolError):
+            self._unwanted = True
+            return
+        self._open.add(promised)
+        connection.start(Lane(connection, promised), promised_head)
+
+    def ended(self, number: int) -> None:
+        """A pushed response is over."""
+        self._open.discard(number)
+        self._in_vain = False
+        self.changed()
+
+    def refused(self) -> None:
+        """The client has reset a pushed stream: there shall be no more."""
+        self._unwanted = True
+        self.changed()
+
+    def changed(self) -> None:
+        """Those who wait shall look again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _wake(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
