@@ -173,11 +173,11 @@ def child(call: str) -> str:
 
 
 def machine() -> str:
-    """One line on where this runs."""
+    """One line on where this runs, and how busy that was already."""
     return (
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, "
-        f"files on {_file_system(tempfile.gettempdir())}"
+        f"files on {_file_system(tempfile.gettempdir())}, load {os.getloadavg()[0]:.1f}"
     )
 
 
