@@ -10,6 +10,7 @@ fails is buried at once and the next message takes its place.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from heapq import merge
 from typing import Any
@@ -37,6 +38,9 @@ _LEASE_ALIKE = """
     INSERT INTO leased SELECT value, ?, ?, ?, ?, ?, NULL FROM json_each(?)
 """
 _Row = tuple[Any, ...]
+MOST_BYTES = 64 << 20
+"""Of content that one take reads, and a few messages more."""
+_STEP = 64
 
 
 def take(queue: StoredQueue, takes: Sequence[Take], now: int) -> list[Taken]:
@@ -130,17 +134,44 @@ def _pop(queue: StoredQueue, recipient: str | None, limit: int, now: int) -> lis
 def _cut(queue: StoredQueue, recipient: str | None, limit: int) -> list[_Row]:
     """Cut off the head of the unaddressed line, merged with the recipient's own."""
     run, base, number = queue.connection.execute, queue.shelves.base, queue.number
-    found: list[_Row] = run(_HEAD, (base, number, "", limit)).fetchall()
+    found, whole = _read(run(_HEAD, (base, number, "", limit)), limit)
     if recipient is not None:
-        own = run(_HEAD, (base, number, recipient, limit)).fetchall()
+        own, all_own = _read(run(_HEAD, (base, number, recipient, limit)), limit)
+        # Beyond the last row of a line that was not read to its end, nobody knows who is next.
+        ends = [_place(rows[-1]) for rows, ended in ((found, whole), (own, all_own)) if not ended]
         if own:
-            found = list(merge(found, own, key=lambda row: (row[0], row[1])))[:limit]
-    ends = {row[6]: (row[0], row[1]) for row in found}
-    for line, end in ends.items():
+            found = list(merge(found, own, key=_place))[:limit]
+        if ends:
+            found = [row for row in found if _place(row) <= min(ends)]
+    for line, end in {row[6]: _place(row) for row in found}.items():
         run(_CUT, (number, line, *end))
     if found:
         queue.dirty = True
     return found
+
+
+def _place(row: _Row) -> tuple[int, int]:
+    """Where a row stands in the order of delivery."""
+    return row[0], row[1]
+
+
+def _read(cursor: sqlite3.Cursor, limit: int) -> tuple[list[_Row], bool]:
+    """The rows of a line's head, and whether they are all that were asked for.
+
+    A few thousand of the largest contents would fill the memory, so reading ends early once there
+    are ``MOST_BYTES`` of them; whoever asked gets fewer than he wanted, and may ask again.
+    """
+    if limit <= _STEP:
+        return cursor.fetchall(), True
+    found: list[_Row] = []
+    size = 0
+    while part := cursor.fetchmany(_STEP):
+        found += part
+        size += sum(len(row[11]) for row in part if isinstance(row[11], bytes))
+        if size >= MOST_BYTES:
+            cursor.close()
+            return found, len(found) >= limit
+    return found, True
 
 
 def _record(row: _Row) -> Record:
