@@ -169,8 +169,6 @@ class History:
                 self.settlements[call.asked["id"]].append(call)
                 if call.asked["receipt"] in by_receipt:
                     by_receipt[call.asked["receipt"]].settled.append(call)
-        for deliveries in self.deliveries.values():
-            deliveries.sort(key=lambda delivery: delivery.call.ended)
         for delivery in by_receipt.values():
             for call in delivery.settled:
                 if call.op == "extend" and call.outcome == "ok":
