@@ -1,0 +1,42 @@
+"""What one HTTP/3 server lets its clients have, each bound with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of an HTTP/3 server.
+
+    A connection can hold ``max_streams * window`` bytes that no app has read, and as many times
+    ``send_buffer`` that its client has not acknowledged; both take a client that means it.
+
+    Attributes:
+        max_connections: connections at the same time; more are refused.
+        max_streams: requests at the same time on a connection, those counted whose client has left
+            while the app still works on them.
+        window: bytes of a stream that may wait for the app to read them.
+        send_buffer: bytes of a stream that may wait for the client to take them.
+        send_timeout: seconds that a client may take to make room for more.
+        header_bytes: bytes of a request's header fields, as they are sent.
+        message_bytes: bytes of a WebSocket message.
+        idle_timeout: seconds of silence after which a connection is over.
+        keep_alive: seconds after which a silent connection with open requests is pinged.
+        cancels: requests that a client may cancel at a stroke, before it is shown out.
+        cancels_per_second: how fast it earns new ones.
+    """
+
+    max_connections: int = 1000
+    max_streams: int = 100
+    window: int = 128 * 1024
+    send_buffer: int = 128 * 1024
+    send_timeout: float = 30.0
+    header_bytes: int = 16 * 1024
+    message_bytes: int = 4 * 1024 * 1024
+    idle_timeout: float = 30.0
+    keep_alive: float = 10.0
+    cancels: int = 500
+    cancels_per_second: float = 50.0

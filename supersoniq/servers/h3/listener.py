@@ -1,0 +1,214 @@
+"""The UDP socket: which datagram belongs to which connection, and who may have one.
+
+Everything that arrives here was written by strangers, and one loop serves them all. So every
+datagram is handled within its own ``try``: whatever it makes a library do, it costs its own
+connection at most. There is nothing that could end the listener but ``close``.
+
+A new connection is made only for a client that has shown that it is where it says it is: its first
+packet is answered with a Retry, which costs us nothing to remember, and which a forged address
+never sees (RFC 9000, section 8.1). Then there must be room for it, or it is told that there is
+none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+from aioquic._buffer import Buffer
+from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
+from aioquic.quic.connection import NetworkAddress
+from aioquic.quic.crypto import CryptoPair
+from aioquic.quic.packet import (
+    QuicErrorCode,
+    QuicFrameType,
+    QuicHeader,
+    QuicPacketType,
+    encode_quic_retry,
+    encode_quic_version_negotiation,
+    pull_quic_header,
+)
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.retry import QuicRetryTokenHandler
+
+from supersoniq.servers.h3.credit import Connection
+from supersoniq.servers.h3.limits import Limits
+from supersoniq.servers.h3.protocol import Protocol
+
+__all__ = ["Listener"]
+
+log = logging.getLogger("supersoniq.servers.h3")
+
+
+class Listener(asyncio.DatagramProtocol):
+    """One UDP socket and its connections.
+
+    Args:
+        configuration: certificate and transport parameters.
+        limits: the server's bounds.
+        make: makes the protocol of a new connection.
+    """
+
+    def __init__(
+        self,
+        configuration: QuicConfiguration,
+        limits: Limits,
+        make: Callable[[Connection], Protocol],
+    ) -> None:
+        self.connections: set[Protocol] = set()
+        self.closing = False
+        """Whether new connections are turned away."""
+        self._configuration = configuration
+        self._limits = limits
+        self._make = make
+        self._by_id: dict[bytes, Protocol] = {}
+        self._retry = QuicRetryTokenHandler()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._now = asyncio.get_running_loop().time
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is there."""
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def error_received(self, exc: Exception) -> None:
+        """Some client's address was unreachable; its connection will time out."""
+
+    def datagram_received(self, data: bytes, addr: NetworkAddress) -> None:
+        """Somebody sent something. Never raises."""
+        try:
+            self._received(data, addr)
+        except Exception as error:
+            log.warning("a datagram was dropped: %s: %s", type(error).__name__, error)
+            log.debug("where that happened", exc_info=True)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _received(self, data: bytes, addr: NetworkAddress) -> None:
+        try:
+            header = pull_quic_header(
+                Buffer(data=data), host_cid_length=self._configuration.connection_id_length
+            )
+        except ValueError:
+            return
+        protocol = self._by_id.get(header.destination_cid)
+        if protocol is None:
+            protocol = self._first(data, header, addr)
+        if protocol is not None:
+            protocol.datagram_received(data, addr)
+
+    def _first(self, data: bytes, header: QuicHeader, addr: NetworkAddress) -> Protocol | None:
+        """What to do with a packet that belongs to no connection; answers are never longer."""
+        known = self._configuration.supported_versions
+        if len(data) < SMALLEST_MAX_DATAGRAM_SIZE or header.version is None:
+            return None
+        if header.packet_type == QuicPacketType.VERSION_NEGOTIATION:
+            return None
+        if header.version not in known:
+            self._send(
+                encode_quic_version_negotiation(
+                    source_cid=header.destination_cid,
+                    destination_cid=header.source_cid,
+                    supported_versions=known,
+                ),
+                addr,
+            )
+            return None
+        if header.packet_type != QuicPacketType.INITIAL:
+            return None
+        if not header.token:
+            self._send_retry(header, addr)
+            return None
+        try:
+            original = self._retry.validate_token(
+                address=addr,
+                destination_cid=header.destination_cid,
+                token=header.token,
+                now=self._now(),
+            )
+        except ValueError:
+            self._refuse(header, QuicErrorCode.INVALID_TOKEN, addr)
+            return None
+        if self.closing or len(self.connections) >= self._limits.max_connections:
+            self._refuse(header, QuicErrorCode.CONNECTION_REFUSED, addr)
+            return None
+        return self._open(original, header)
+
+    def _open(self, original: bytes, header: QuicHeader) -> Protocol:
+        quic = Connection(
+            self._limits,
+            configuration=self._configuration,
+            original_destination_connection_id=original,
+            retry_source_connection_id=header.destination_cid,
+        )
+        protocol = self._make(quic)
+        assert self._transport is not None
+        protocol.connection_made(self._transport)
+        handlers: Any = protocol  # aioquic's own server reaches for these as well
+        handlers._connection_id_issued_handler = lambda name: self._issued(name, protocol)
+        handlers._connection_id_retired_handler = lambda name: self._by_id.pop(name, None)
+        handlers._connection_terminated_handler = lambda: self._ended(protocol)
+        protocol.ids = {header.destination_cid, quic.host_cid}
+        for name in protocol.ids:
+            self._by_id[name] = protocol
+        self.connections.add(protocol)
+        return protocol
+
+    def _issued(self, name: bytes, protocol: Protocol) -> None:
+        protocol.ids.add(name)
+        self._by_id[name] = protocol
+
+    def _ended(self, protocol: Protocol) -> None:
+        self.connections.discard(protocol)
+        for name in protocol.ids:
+            if self._by_id.get(name) is protocol:
+                del self._by_id[name]
+
+    def _send(self, data: bytes, addr: NetworkAddress) -> None:
+        assert self._transport is not None
+        self._transport.sendto(data, addr)
+
+    def _send_retry(self, header: QuicHeader, addr: NetworkAddress) -> None:
+        source = os.urandom(self._configuration.connection_id_length)
+        token = self._retry.create_token(
+            address=addr,
+            original_destination_connection_id=header.destination_cid,
+            retry_source_connection_id=source,
+            now=self._now(),
+        )
+        assert header.version is not None
+        self._send(
+            encode_quic_retry(
+                version=header.version,
+                source_cid=source,
+                destination_cid=header.source_cid,
+                original_destination_cid=header.destination_cid,
+                retry_token=token,
+            ),
+            addr,
+        )
+
+    def _refuse(self, header: QuicHeader, code: QuicErrorCode, addr: NetworkAddress) -> None:
+        """Close a connection that was never there."""
+        assert header.version is not None
+        crypto = CryptoPair()
+        crypto.setup_initial(cid=header.destination_cid, is_client=False, version=header.version)
+        builder = QuicPacketBuilder(
+            host_cid=header.destination_cid,
+            is_client=False,
+            max_datagram_size=SMALLEST_MAX_DATAGRAM_SIZE,
+            peer_cid=header.source_cid,
+            version=header.version,
+        )
+        builder.start_packet(QuicPacketType.INITIAL, crypto)
+        frame = builder.start_frame(QuicFrameType.TRANSPORT_CLOSE, capacity=32)
+        frame.push_uint_var(code)
+        frame.push_uint_var(QuicFrameType.PADDING)
+        frame.push_uint_var(0)
+        for datagram in builder.flush()[0]:
+            self._send(datagram, addr)

@@ -1,0 +1,144 @@
+"""HTTP/3 beside the TCP server: the same app, the same port number, the same event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+
+from aioquic.h3.connection import H3_ALPN, ErrorCode
+from aioquic.quic.configuration import QuicConfiguration
+
+from supersoniq.servers.h3.credit import Connection
+from supersoniq.servers.h3.limits import Limits
+from supersoniq.servers.h3.listener import Listener
+from supersoniq.servers.h3.protocol import Protocol
+from supersoniq.servers.request import App
+
+__all__ = ["H3Server", "udp_socket"]
+
+SOCKET_BUFFER = 4 * 1024 * 1024
+LAST_WORDS = 0.5
+"""Seconds that cancelled requests get to say that they end."""
+
+
+class H3Server:
+    """An ASGI app over HTTP/3.
+
+    Args:
+        app: the app.
+        certfile: a PEM file with the certificate, and those that vouch for it.
+        keyfile: a PEM file with its private key, if that is not in ``certfile``.
+        root_path: the path under which a proxy shows the app.
+        limits: what clients may have.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it does not hold what it should.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        certfile: str | Path,
+        keyfile: str | Path | None = None,
+        *,
+        root_path: str = "",
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._app = app
+        self._root_path = root_path
+        self._listener: Listener | None = None
+        self._address: tuple[str, int] | None = None
+        self._configuration = QuicConfiguration(
+            is_client=False,
+            alpn_protocols=H3_ALPN,
+            idle_timeout=self.limits.idle_timeout,
+            max_stream_data=self.limits.window,
+            max_data=4 * 1024 * 1024,
+        )
+        # Without a store for tickets aioquic gives none, and so nobody can send early data (0-RTT),
+        # which an attacker could send again.
+        self._configuration.load_cert_chain(certfile, keyfile)
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return 0 if self._listener is None else len(self._listener.connections)
+
+    @property
+    def port(self) -> int:
+        """The UDP port that it listens on."""
+        assert self._address is not None, "the server is not started"
+        return self._address[1]
+
+    async def start(self, sock: socket.socket) -> None:
+        """Begin to listen.
+
+        Args:
+            sock: a bound UDP socket, which from now on belongs to the server.
+        """
+        host, port = sock.getsockname()[:2]
+        self._address = (str(host), int(port))
+        loop = asyncio.get_running_loop()
+        _, self._listener = await loop.create_datagram_endpoint(self._listen, sock=sock)
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Take no new connections and requests, let those that have begun finish, and end.
+
+        Args:
+            grace: seconds that they get; then they are cancelled.
+        """
+        listener = self._listener
+        if listener is None:
+            return
+        self._listener = None
+        listener.closing = True
+        for protocol in list(listener.connections):
+            protocol.leave()
+        for patience in (grace, LAST_WORDS):
+            if tasks := [task for each in listener.connections for task in each.tasks]:
+                _, late = await asyncio.wait(tasks, timeout=patience)
+                for task in late:
+                    task.cancel()
+        await self._drain(listener)
+        for protocol in list(listener.connections):
+            protocol.close(ErrorCode.H3_NO_ERROR)
+            protocol.abandon()
+        listener.close()
+
+    async def _drain(self, listener: Listener) -> None:
+        """Wait a moment for the ends of answers to be acknowledged."""
+        for _ in range(round(LAST_WORDS / 0.01)):
+            await asyncio.sleep(0.01)
+            if not any(each.quic.is_sending() for each in listener.connections):
+                return
+
+    def _listen(self) -> Listener:
+        return Listener(self._configuration, self.limits, self._connect)
+
+    def _connect(self, quic: Connection) -> Protocol:
+        return Protocol(quic, self.limits, self._app, self._address, self._root_path)
+
+
+def udp_socket(host: str, port: int, family: int) -> socket.socket:
+    """A UDP socket on an address.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            # One socket receives for all: a burst should wait here and not be lost.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
