@@ -217,7 +217,7 @@ def test_wrong_usage_is_exit_status_2(shell: Shell, words: list[str]) -> None:
     ("backend", "complaint"),
     [
         ("nonsense", "url = 'nonsense': is not a URL"),
-        ("teapot://", "no backend for 'teapot'; installed ones are: memory"),
+        ("teapot://", "no backend for 'teapot'; installed ones are: "),
         ("sqlite:///no/such/folder/jobs.db", "the store"),
         ("sqlite:///", "names no file"),
         ("memory://x", "memory:// takes nothing more"),
