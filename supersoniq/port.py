@@ -84,7 +84,8 @@ class Backend(ABC):
 
         It may be called too often, and late; never must a change go unheard that a caller could
         not have seen in an operation begun after ``listen`` returned. What time alone changes
-        (``wake_in``) need not be told, unless the clock jumps.
+        (``wake_in``) need not be told, unless the clock jumps. An operation that made nothing ready
+        and logged nothing must not be told, or whoever looks in vain would look for ever.
         """
 
 

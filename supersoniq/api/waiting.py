@@ -63,8 +63,8 @@ class Looker(Protocol):
 
 class _Waiter(NamedTuple):
     limit: int
-    once: bool
-    """Wants to know now: gets an empty batch rather than wait."""
+    once: int | None
+    """Wants to know now: gets an empty batch rather than wait, after the look of this number."""
     future: asyncio.Future[Batch]
 
 
@@ -89,6 +89,7 @@ class WaitingRoom:
         self._loop = asyncio.get_running_loop()
         self._waiters: deque[_Waiter] = deque()
         self._looking = False
+        self._looks = 0
         self._again = False
         self._asked = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -100,7 +101,9 @@ class WaitingRoom:
         Raises:
             SupersoniqError: looking failed.
         """
-        waiter = _Waiter(limit, wait == 0, self._loop.create_future())
+        # The look that is under way may have seen the queue before now; the next one has not.
+        once = self._looks + 1 if wait == 0 else None
+        waiter = _Waiter(limit, once, self._loop.create_future())
         self._waiters.append(waiter)
         timeout = None
         if wait:
@@ -137,6 +140,7 @@ class WaitingRoom:
             self._shut()
             return
         self._looking, self._again = True, False
+        self._looks += 1
         self._asked = self._loop.time()
         wanted = min(sum(waiter.limit for waiter in self._waiters), MOST)
         op = Take(self._key.queue, wanted, self._key.recipient, self._key.duration)
@@ -155,17 +159,23 @@ class WaitingRoom:
             waiter.future.set_result(Batch(share, taken.length, self._asked))
         if given < len(leases):
             self._engine.release_soon(leases[given:])
-        if self._again or (leases and self._waiters and given == len(leases)):
+        more = bool(leases) and given == len(leases)
+        if not more:
+            self._dismiss()
+        if self._again or (more and self._waiters):
             self._look()
             return
-        for waiter in [w for w in self._waiters if w.once]:
-            self._waiters.remove(waiter)
-            if not waiter.future.done():
-                waiter.future.set_result(_NONE)
         if not self._waiters:
             self._shut()
         elif taken.wake_in is not None:
             self._wake_after(taken.wake_in / 1000)
+
+    def _dismiss(self) -> None:
+        """Nothing is left: send away those who only wanted to know."""
+        for waiter in [w for w in self._waiters if w.once is not None and w.once <= self._looks]:
+            self._waiters.remove(waiter)
+            if not waiter.future.done():
+                waiter.future.set_result(_NONE)
 
     def _failed(self, error: Exception) -> None:
         self._looking = False

@@ -4,10 +4,10 @@ Recording costs something for every move, and most queues have no watcher, so a 
 recorded only while somebody follows it and for ``LINGER`` after. Each follower asks again and again
 (``Follow``), and each time the recording of its kinds is prolonged.
 
-**Offsets** only grow. They begin at the second of the log's making times 2**20, so a log that was
-lost and made anew (the memory backend after a restart) is above all the old one's offsets unless
-that queue saw a million events in each second of its life. Starting to record a kind anew takes
-an offset of its own, so that an offset from before the pause is recognised.
+**Offsets** only grow. They begin at the millisecond of the log's making times 2**10, so a log that
+was lost and made anew (a queue deleted and made again, the memory backend after a restart) is above
+all the old one's offsets unless that queue saw a million events in each second of its life. Starting
+to record a kind anew takes an offset of its own, so that an offset from before the pause is recognised.
 
 **Gaps.** A follower that comes back with an offset from before the oldest event kept, or from
 before one of its kinds was recorded, is told so by one ``gap`` event, and then gets what there is.
@@ -50,7 +50,7 @@ KIND_OF = {
 
 def first_offset(now: int) -> int:
     """The offset that a log made at that instant begins with."""
-    return now // 1000 << 20
+    return now << 10
 
 
 def missed(since: int, oldest: int, newest: int, recorded_from: int) -> bool:

@@ -11,7 +11,8 @@ import pytest
 import supersoniq
 from supersoniq.api.broker import Broker
 from supersoniq.backends.memory import MemoryBackend
-from supersoniq.core.ops import AnyOp, Take
+from supersoniq.core.messages import prepare
+from supersoniq.core.ops import AnyOp, Publish, Take
 from supersoniq.port import Backend, Result, Stir
 
 
@@ -190,5 +191,48 @@ def test_consumers_that_drop_deliveries_do_not_fill_the_memory() -> None:
             await asyncio.sleep(0.15)
             await queue.get_many(5000)
             assert len(broker.engine.held) <= 5000
+
+    asyncio.run(main())
+
+
+def test_asking_once_is_answered_however_much_it_stirs() -> None:
+    """A store that stirs at every look must not keep a caller who only wanted to know."""
+
+    class Restless(Slow):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stirs: list[Stir] = []
+
+        async def execute(self, batch: Sequence[AnyOp]) -> list[Result]:
+            results = await super().execute(batch)
+            for stir in self.stirs:
+                stir()
+            return results
+
+        def listen(self, queue: str, stir: Stir) -> Callable[[], None]:
+            self.stirs.append(stir)
+            return lambda: None
+
+    async def main() -> None:
+        async with Broker(Restless()) as broker:
+            assert await asyncio.wait_for(broker.queue("q").get(0), 5) is None
+
+    asyncio.run(main())
+
+
+def test_asking_once_sees_what_was_published_before() -> None:
+    """Even if another look was already under way, and had seen nothing."""
+
+    async def main() -> None:
+        async with slow() as (store, queue):
+            store.gate.clear()
+            waiting = asyncio.ensure_future(queue.get(0.2))
+            await settled()
+            store.inner._direct(Publish("q", [prepare("there"), prepare("there")]))
+            once = asyncio.ensure_future(queue.get(0))
+            await settled()
+            store.gate.set()
+            assert await waiting is not None
+            assert await once is not None, "it was told that there is nothing"
 
     asyncio.run(main())

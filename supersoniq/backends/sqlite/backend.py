@@ -139,7 +139,10 @@ class SqliteBackend(Backend):
         thread = self.__dict__.get("_thread")
         if thread is not None and self._pid == os.getpid():
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
-            thread.submit(self._store.close)
+            try:
+                thread.submit(self._store.close)
+            except RuntimeError:
+                pass  # The interpreter is ending, and with it the connection.
             thread.shutdown(wait=False)
 
     def __repr__(self) -> str:
