@@ -6,8 +6,9 @@ recorded only while somebody follows it and for ``LINGER`` after. Each follower 
 
 **Offsets** only grow. They begin at the millisecond of the log's making times 2**10, so a log that
 was lost and made anew (a queue deleted and made again, the memory backend after a restart) is above
-all the old one's offsets unless that queue saw a million events in each second of its life. Starting
-to record a kind anew takes an offset of its own, so that an offset from before the pause is recognised.
+all the old one's offsets, unless that queue saw a million events in each second of its life.
+Starting to record a kind anew takes an offset of its own, so that an offset from before the pause
+is recognised.
 
 **Gaps.** A follower that comes back with an offset from before the oldest event kept, or from
 before one of its kinds was recorded, is told so by one ``gap`` event, and then gets what there is.
