@@ -19,10 +19,11 @@ import binascii
 import struct
 from hashlib import blake2b
 from hmac import compare_digest
+from typing import Protocol
 
 from supersoniq.core.errors import InvalidId, LeaseLost
 
-__all__ = ["MAX_SEQUENCE", "Seal", "format_id", "id_number", "parse_id"]
+__all__ = ["MAX_SEQUENCE", "Seal", "Stamp", "format_id", "id_number", "parse_id"]
 
 MAX_SEQUENCE = 2**40 - 1
 """Most messages that one queue can ever have had: 1,000 a second for 35 years."""
@@ -30,6 +31,16 @@ MAX_SEQUENCE = 2**40 - 1
 _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
 _BODY = struct.Struct(">IQI")
+
+
+class Stamp(Protocol):
+    """What a lease needs of its queue's ``Seal``, which may be in another process."""
+
+    def prefix(self, created_at: int) -> int:
+        """All of an id but its sequence, which is to be or-ed into the low 40 bits."""
+
+    def receipt(self, sequence: int, term: int) -> str:
+        """The receipt of one lease."""
 
 
 class Seal:
@@ -88,7 +99,7 @@ class Seal:
 _TAG_MASK = ((1 << 80) - 1) ^ MAX_SEQUENCE
 
 
-def id_number(created_at: int, seal: Seal, sequence: int) -> int:
+def id_number(created_at: int, seal: Stamp, sequence: int) -> int:
     """The id of a message as a 128-bit number."""
     return seal.prefix(created_at) | sequence
 

@@ -24,7 +24,7 @@ import msgspec
 
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument
-from supersoniq.core.ids import Seal, format_id, id_number
+from supersoniq.core.ids import Stamp, format_id, id_number
 from supersoniq.core.states import Status
 
 __all__ = [
@@ -175,7 +175,7 @@ class Record(msgspec.Struct, gc=False):
             return f"{past.reason}: {past.failure}" if past.failure else past.reason
         return past.failure
 
-    def snapshot(self, queue: str, seal: Seal, gone_from: Status = Status.DONE) -> Message:
+    def snapshot(self, queue: str, seal: Stamp, gone_from: Status = Status.DONE) -> Message:
         """The message as users see it now; one that is gone, with the status it had last."""
         details = self.details
         return Message(
@@ -202,7 +202,7 @@ class Lease(msgspec.Struct, gc=False):
 
     queue: str
     record: Record
-    seal: Seal
+    seal: Stamp
     term: int
     attempt: int
     """The message's ``deliveries`` at this lease."""
