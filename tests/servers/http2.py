@@ -149,6 +149,7 @@ class Client:
         self.promised_open: set[int] = set()
         self.most_promised = 0
         self.goaway: int | None = None
+        self._begun = b""
         self.lost = asyncio.Event()
         self.settled = asyncio.Event()
         self.pongs = 0
@@ -163,7 +164,7 @@ class Client:
     async def _read(self) -> None:
         try:
             while data := await self.reader.read(65536):
-                for event in self.h2.receive_data(data):
+                for event in self.h2.receive_data(self._without_goaway(data)):
                     self._handle(event)
                 self.flush()
         except (ConnectionError, h2.exceptions.ProtocolError, ssl.SSLError):
@@ -174,14 +175,29 @@ class Client:
                 answer.done.set()
                 answer.stirred.set()
 
+    def _without_goaway(self, data: bytes) -> bytes:
+        """The frames that are whole now. h2 would hear nothing more after a GOAWAY."""
+        self._begun += data
+        kept, at = b"", 0
+        while len(self._begun) - at >= 9:
+            size = int.from_bytes(self._begun[at : at + 3], "big") + 9
+            if len(self._begun) - at < size:
+                break
+            frame = self._begun[at : at + size]
+            at += size
+            if frame[3] == 7:
+                self.goaway = int.from_bytes(frame[13:17], "big")
+            else:
+                kept += frame
+        self._begun = self._begun[at:]
+        return kept
+
     def _answer(self, number: int | None) -> Answer:
         return self.answers.setdefault(number or 0, Answer())
 
     def _handle(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RemoteSettingsChanged):
             self.settled.set()
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = int(event.error_code or 0)
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs += 1
         elif isinstance(event, h2.events.PushedStreamReceived):

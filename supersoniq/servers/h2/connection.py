@@ -46,6 +46,8 @@ __all__ = ["Connection", "Host"]
 log = logging.getLogger("supersoniq.servers")
 
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, ENHANCE_YOUR_CALM = 0, 1, 2, 11
+SETTINGS_COST = 20
+"""Tokens for a SETTINGS frame, which touches every stream."""
 PADDING = 9
 """Bytes of a DATA frame that has none."""
 
@@ -100,12 +102,13 @@ class Connection:
         """Whether one of the two sides has said goodbye."""
         self.over = False
         """Whether nothing is read any more."""
-        self.frames = Frames(2 * limits.header_list)
+        self._frames = Frames(2 * limits.header_list)
         self._host = host
         self._ends = ends
         self._pusher = Pusher(self)
         self._greeted = False
-        self._asked = 0
+        self.asked = 0
+        """Requests of the client whose apps have not ended."""
         self._owed = 0
         self._last = 0
         self._resets = Budget(limits.resets, limits.resets_rate)
@@ -114,12 +117,17 @@ class Connection:
 
     # What arrives.
 
+    @property
+    def owed(self) -> bool:
+        """Whether the peer has begun something that it has to finish soon."""
+        return self._frames.owed or not self._greeted
+
     def receive(self, data: bytes) -> None:
         """Take what has arrived. Nothing comes out of here."""
         if self.over:
             return
         try:
-            for frame in self.frames.feed(data):
+            for frame in self._frames.feed(data):
                 if self._admit(frame):
                     for event in self.engine.receive_data(frame.raw):
                         self._handle(event)
@@ -150,7 +158,11 @@ class Connection:
             if frame.stream % 2:
                 self._in_vain()
             else:
+                # Seen here: h2 does not tell of a stream that was over before.
                 self._nuisance()
+                self._pusher.refused()
+        elif kind == frames.SETTINGS:
+            self._nuisance(SETTINGS_COST)
         elif kind not in (frames.HEADERS, frames.CONTINUATION):
             self._nuisance()
             if kind == frames.GOAWAY:
@@ -161,8 +173,8 @@ class Connection:
             return kind != frames.PRIORITY and kind <= frames.CONTINUATION
         return True
 
-    def _nuisance(self) -> None:
-        if not self._nuisances.take(self._host.now()):
+    def _nuisance(self, cost: int = 1) -> None:
+        if not self._nuisances.take(self._host.now(), cost):
             raise BadFrame(ENHANCE_YOUR_CALM, "too many frames that carry nothing")
 
     def _in_vain(self) -> None:
@@ -181,8 +193,6 @@ class Connection:
         elif isinstance(event, h2.events.StreamReset):
             lane = self.lanes.get(event.stream_id or 0)
             if lane is not None:
-                if lane.pushed:
-                    self._pusher.refused()
                 lane.lose("the client has reset it")
                 self._pusher.changed()
         elif isinstance(event, h2.events.WindowUpdated):
@@ -218,7 +228,7 @@ class Connection:
     def _open(self, number: int) -> None:
         lane = Lane(self, number)
         self._last = number if not self.draining else self._last
-        if self.draining or self._asked >= self.limits.streams:
+        if self.draining or self.asked >= self.limits.streams:
             self._in_vain()
             lane.stream.reset(Reset.REFUSED)
             return
@@ -230,7 +240,7 @@ class Connection:
             return
         if head.length is not None:
             lane = Lane(self, number, head.length)
-        self._asked += 1
+        self.asked += 1
         self.start(lane, head)
 
     def _answer(self, lane: Lane, bad: BadHead) -> None:
@@ -274,7 +284,7 @@ class Connection:
         if lane.pushed:
             self._pusher.ended(lane.number)
         else:
-            self._asked -= 1
+            self.asked -= 1
         self._perhaps_finish()
 
     def _perhaps_finish(self) -> None:

@@ -157,8 +157,8 @@ def _known_settings(raw: bytes) -> bytes:
         raise BadFrame(ENHANCE_YOUR_CALM, f"over {MAX_SETTINGS} settings at once")
     if len(body) % 6:
         raise BadFrame(FRAME_SIZE_ERROR, "settings have six bytes each")
-    entries = [body[at : at + 6] for at in range(0, len(body), 6)]
-    known = b"".join(each for each in entries if int.from_bytes(each[:2], "big") in KNOWN_SETTINGS)
+    last = {body[at : at + 2]: body[at : at + 6] for at in range(0, len(body), 6)}
+    known = b"".join(last[name] for name in last if int.from_bytes(name, "big") in KNOWN_SETTINGS)
     return len(known).to_bytes(3, "big") + raw[3:9] + known
 
 

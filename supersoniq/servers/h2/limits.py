@@ -71,12 +71,12 @@ class Budget:
         self._left = float(burst)
         self._since: float | None = None
 
-    def take(self, now: float) -> bool:
-        """Take one token. Gives whether there was one."""
+    def take(self, now: float, tokens: int = 1) -> bool:
+        """Take some. Gives whether there were as many."""
         if self._since is not None and self._left < self._burst:
             self._left = min(self._burst, self._left + (now - self._since) * self._rate)
         self._since = now
-        self._left -= 1
+        self._left -= tokens
         return self._left >= 0
 
     def earn(self, tokens: int) -> None:

@@ -95,7 +95,7 @@ class H2Protocol(asyncio.Protocol):
         assert connection is not None
         self._heard = self.now()
         connection.receive(data)
-        if connection.frames.owed:
+        if connection.owed:
             if "head" not in self._timers:
                 self._set("head", self._limits.head_timeout, self._on_slow_head)
         else:
@@ -246,7 +246,7 @@ class H2Protocol(asyncio.Protocol):
             if now >= due:
                 connection.drain()
                 return
-        elif self._asked is not None and self._asked >= self._heard:
+        elif self._asked is not None and self._asked > self._heard:
             due = self._asked + limits.ping_timeout
             if now >= due:
                 log.info("HTTP/2 connection cut: the client gives no sign of life")

@@ -18,9 +18,12 @@ style sheet and too little for a message that has to arrive. So here
 A push is not taken when the client has left, or has reset a pushed stream (it does not want them),
 or has gone back on ``ENABLE_PUSH``, or when as many pushed responses are open as its
 ``MAX_CONCURRENT_STREAMS`` allows. Promised ones count: RFC 9113 would let us promise more, but a
-client that says 10 means 10. ``ready`` waits a moment for one of them to end, so that a burst is
-pushed as fast as the client takes it; when that was in vain, it does not wait again until one has
-ended, so that a client that takes nothing costs its stream one moment, not one for each message.
+client that says 10 means 10. So do its own requests, which Node counts with them, although RFC 9113
+does not: Node refuses what is too much, and that would be lost.
+
+``ready`` waits a moment for one of them to end, so that a burst is pushed as fast as the client
+takes it. When that was in vain, it does not wait again until one has ended, so that a client that
+takes nothing costs its stream one moment, not one for each message.
 
 What was promised can still be lost with its connection, as any answer can. The client then knows
 the offset of the last event that it has, and resumes from it.
@@ -78,8 +81,9 @@ class Pusher:
         )
 
     def _room(self) -> bool:
-        most = self._connection.engine.remote_settings.max_concurrent_streams
-        return len(self._open) < min(most, self._connection.limits.pushes)
+        connection = self._connection
+        most = connection.engine.remote_settings.max_concurrent_streams
+        return len(self._open) < min(most - connection.asked, connection.limits.pushes)
 
     def extension(self, lane: Lane, head: Head) -> tuple[dict[str, Any], Callable[[Message], None]]:
         """What an app finds in its scope, and what takes its pushes."""
