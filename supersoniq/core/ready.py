@@ -6,9 +6,9 @@ due, redriven) goes through a small heap of the *returned*. The next message is 
 of the two heads. That is three times as fast as one heap at depth and takes half the memory.
 
 A message that leaves without being taken (cancelled, expired) leaves its entry behind, to be
-skipped when it comes up, or swept when such entries outnumber the others. ``Record.behind`` says
-that there is such an entry, so a message that comes back meanwhile gets no second one. All others,
-the millions that are published and taken, are spared the marking.
+skipped when it comes up, or swept when such entries outnumber the others. The line notes their
+sequences, so a message that comes back meanwhile gets no second entry. All others, the millions
+that are published and taken, are spared the noting.
 
 A queue has a line for unaddressed messages and one for each recipient.
 """
@@ -42,13 +42,13 @@ class _Rank:
 class Line:
     """Ready messages in the order of their delivery."""
 
-    __slots__ = ("_best", "_best_priority", "_ranks", "_skipped", "length")
+    __slots__ = ("_behind", "_best", "_best_priority", "_ranks", "length")
 
     def __init__(self) -> None:
         self._ranks: SortedDict[int, _Rank] = SortedDict()
         self._best: _Rank | None = None
         self._best_priority = 0
-        self._skipped = 0
+        self._behind: set[int] = set()
         self.length = 0
         """Messages, entries left behind not counted."""
 
@@ -58,7 +58,7 @@ class Line:
     @property
     def empty(self) -> bool:
         """Whether nothing is in it, not even an entry left behind. O(1)."""
-        return not (self.length or self._skipped)
+        return not (self.length or self._behind)
 
     def append(self, record: Record) -> None:
         """Add a new message, whose sequence is above all others'. O(1) for a known priority."""
@@ -78,18 +78,16 @@ class Line:
     def put_back(self, record: Record) -> None:
         """Add a message at its old place. O(log r) for r returned ones of its priority."""
         self.length += 1
-        if record.behind:
-            record.behind = False
-            self._skipped -= 1
+        if record.sequence in self._behind:
+            self._behind.remove(record.sequence)
             return
         heappush(self._rank(record.priority).returned, (record.sequence, record))
 
     def left(self, record: Record) -> None:
         """A message of this line is no longer ready, and was not popped. Amortised O(1)."""
-        record.behind = True
+        self._behind.add(record.sequence)
         self.length -= 1
-        self._skipped += 1
-        if self._skipped > 64 + self.length or not self.length:
+        if len(self._behind) > 64 + self.length or not self.length:
             self._sweep()
 
     def head(self) -> Record | None:
@@ -111,14 +109,13 @@ class Line:
             else:
                 self._next_rank()
                 continue
-            record.behind = False
-            self._skipped -= 1
+            self._behind.remove(record.sequence)
         return None
 
     def pop(self) -> Record | None:
         """Remove and give the next message. Amortised O(log r)."""
         rank = self._best
-        if rank is not None and rank.fresh and not rank.returned and not self._skipped:
+        if rank is not None and rank.fresh and not rank.returned and not self._behind:
             self.length -= 1
             return rank.fresh.popleft()
         record = self.head()
@@ -138,7 +135,7 @@ class Line:
         while len(popped) < limit and (record := self.pop()) is not None:
             popped.append(record)
             rank = self._best
-            if limit > 1 and rank is not None and not rank.returned and not self._skipped:
+            if limit > 1 and rank is not None and not rank.returned and not self._behind:
                 # The common case, in one go: nothing has come back, and nothing has left.
                 popleft = rank.fresh.popleft
                 count = min(limit - len(popped), len(rank.fresh))
@@ -177,27 +174,23 @@ class Line:
 
     def _sweep(self) -> None:
         for rank in self._ranks.values():
-            gone = [r for r in rank.fresh if r.status is not _READY]
-            gone += [r for _, r in rank.returned if r.status is not _READY]
-            for record in gone:
-                record.behind = False
             rank.fresh = deque(r for r in rank.fresh if r.status is _READY)
             rank.returned = [pair for pair in rank.returned if pair[1].status is _READY]
             rank.returned.sort(key=lambda pair: pair[0])
-        self._skipped = 0
+        self._behind.clear()
 
     def _check(self) -> None:
         """Raise ``AssertionError`` unless the structure is sound. O(n)."""
-        ready = skipped = 0
+        ready = 0
+        behind: set[int] = set()
         for rank in self._ranks.values():
             sequences = [record.sequence for record in rank.fresh]
             assert sequences == sorted(sequences), "fresh messages out of sequence"
             for record in [*rank.fresh, *(record for _, record in rank.returned)]:
-                waiting = record.status is _READY
-                assert record.behind is not waiting, "a mark that does not fit"
-                ready += waiting
-                skipped += not waiting
+                ready += record.status is _READY
+                if record.status is not _READY:
+                    behind.add(record.sequence)
         assert ready == self.length, f"{ready} ready, length {self.length}"
-        assert skipped == self._skipped, f"{skipped} left behind, counted {self._skipped}"
+        assert behind == self._behind, f"{behind} left behind, noted {self._behind}"
         if self._ranks:
             assert self._best is self._ranks.peekitem(0)[1], "the best rank is not the first"

@@ -110,7 +110,6 @@ def lease_all(records: Sequence[Record], deadline: int, tally: list[int]) -> Non
     """A consumer takes all of them."""
     for record in records:
         take(record, _LEASE, tally)
-        record.deliveries += 1
         record.leases += 1
         record.until = deadline
 
@@ -144,8 +143,7 @@ def nack(
 def release(record: Record, now: int, tally: list[int], delay: int | None) -> None:
     """The consumer gives it back untried: the delivery does not count."""
     take(record, _RELEASE[_S if delay else _R], tally)
-    _ended(record, "r")
-    record.deliveries -= 1
+    _ended(record, "r").uncounted += 1
     record.available_at = now + (delay or 0)
 
 
@@ -195,12 +193,11 @@ def cancel(record: Record, tally: list[int]) -> None:
 def redrive(record: Record, now: int, tally: list[int]) -> None:
     """A dead message gets a second life; an expiry that has passed does not count again."""
     take(record, _REDRIVE, tally)
-    record.deliveries = 0
     record.available_at = now
     if overdue(record, now):
         record.details = msgspec.structs.replace(record.details, expires_at=None)
-    if record.past is not None:
-        record.past.reason = None
+    past = _past(record)
+    past.reason, past.uncounted = None, record.leases
 
 
 def purge(record: Record, tally: list[int]) -> None:
@@ -241,19 +238,22 @@ def repeated(record: Record, term: int, outcome: Outcome) -> bool:
     return 0 <= back < len(past.outcomes) and past.outcomes[-1 - back] == letter
 
 
-def _ended(record: Record, letter: str, failure: str | None = None) -> None:
-    past = record.past
-    if past is None:
-        past = record.past = Past()
+def _past(record: Record) -> Past:
+    if record.past is None:
+        record.past = Past()
+    return record.past
+
+
+def _ended(record: Record, letter: str, failure: str | None = None) -> Past:
+    past = _past(record)
     past.outcomes = (past.outcomes + letter)[-REMEMBERED:]
     if failure is not None:
         past.failure = failure
+    return past
 
 
 def _bury(record: Record, now: int, terms: Terms, tally: list[int], reason: str) -> None:
-    if record.past is None:
-        record.past = Past()
-    record.past.reason = reason
+    _past(record).reason = reason
     record.until = now + terms.keep_dead
     if not terms.keep_dead:
         take(record, _FORGET[_X], tally)

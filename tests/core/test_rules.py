@@ -39,7 +39,7 @@ RULES: dict[Move, Rule] = {
 def record_in(status: Status | None) -> Record:
     record = rules.born(prepare(b"x", ttl=1), 7, NOW - 10)
     record.status = status
-    record.deliveries = record.leases = 2
+    record.leases = 2
     record.until = NOW - 1
     return record
 

@@ -99,14 +99,19 @@ def encode_past(past: Past | None) -> bytes | None:
     return None if past is None else _encode((past.outcomes, past.reason, past.failure))
 
 
-def decode_past(raw: Any) -> Past | None:
-    """A past from its stored form; one that has rotted is forgotten."""
-    if raw is None:
+def decode_past(raw: Any, uncounted: int) -> Past | None:
+    """A past from its stored form; one that has rotted is forgotten.
+
+    Args:
+        raw: the stored form.
+        uncounted: leases that are no deliveries, which stands in the row's figures.
+    """
+    if raw is None and not uncounted:
         return None
     try:
-        return Past(*_decode_past(raw))
+        return Past(*_decode_past(raw), uncounted)
     except (msgspec.MsgspecError, TypeError, ValueError):
-        return None
+        return Past(uncounted=uncounted) if uncounted else None
 
 
 def record_of(row: tuple[Any, ...], base: int) -> Record:
@@ -121,8 +126,7 @@ def record_of(row: tuple[Any, ...], base: int) -> Record:
         created_at,
         available_at,
         _STATUS.get(status, Status.DEAD),
-        deliveries,
         leases,
         until,
-        decode_past(past),
+        decode_past(past, leases - deliveries),
     )

@@ -185,10 +185,9 @@ def _record(row: _Row) -> Record:
         created_at,
         available_at,
         _READY,
-        deliveries,
         leases,
         0,
-        None if past is None else rows.decode_past(past),
+        rows.decode_past(past, leases - deliveries),
     )
 
 

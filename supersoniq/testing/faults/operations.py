@@ -98,7 +98,8 @@ class CountsReleases(Store):
                 if settlement.outcome is Outcome.RELEASE and verdict is None:
                     queue = self.machine.queues[op.queue]
                     record, _ = queue._held(settlement.receipt)
-                    record.deliveries += 1
+                    assert record.past is not None
+                    record.past.uncounted -= 1
         return result
 
 
