@@ -8,7 +8,7 @@ has the same), and RFC 8441. What fails is answered, on its own stream, and seen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -78,12 +78,15 @@ class Endpoints(NamedTuple):
     root_path: str
 
 
-def read_head(received: Iterable[Field], limit: int) -> Head:
+def read_head(
+    received: Iterable[Field], limit: int, protocols: Container[bytes] = (b"websocket",)
+) -> Head:
     """Read a header block.
 
     Args:
         received: its fields.
         limit: bytes that the list may have, each field counted with 32 more.
+        protocols: those that an extended CONNECT may ask for.
 
     Raises:
         BadHead: it is no request, or none that can be served.
@@ -133,6 +136,12 @@ def read_head(received: Iterable[Field], limit: int) -> Head:
         raise BadHead(400, "content-length is no number")
     if cookies:
         fields.append((b"cookie", b"; ".join(cookies)))
+    if pseudo.get(b":method") == b"CONNECT":
+        protocol = pseudo.get(b":protocol")
+        if not protocol:
+            raise BadHead(501, "CONNECT is for WebSockets only")
+        if protocol not in protocols:
+            raise BadHead(501, "CONNECT speaks no such protocol")
     return _checked(pseudo, fields, host, None if length is None else int(length), waits)
 
 
@@ -147,12 +156,7 @@ def _checked(
     if not is_method(method):
         raise BadHead(400, "there is no :method that could be one")
     protocol = pseudo.get(b":protocol", b"")
-    if method == b"CONNECT":
-        if not protocol:
-            raise BadHead(501, "CONNECT is for WebSockets only")
-        if protocol != b"websocket":
-            raise BadHead(501, "CONNECT speaks no such protocol")
-    elif b":protocol" in pseudo:
+    if method != b"CONNECT" and b":protocol" in pseudo:
         raise BadHead(400, ":protocol goes with CONNECT")
     scheme = pseudo.get(b":scheme", b"")
     if scheme not in (b"http", b"https"):
