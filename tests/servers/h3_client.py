@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import H3Connection
-from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.h3.connection import FrameType, H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived, WebTransportStreamDataReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
@@ -92,7 +92,9 @@ class Client(QuicConnectionProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.http = H3Connection(self._quic)
+        self.http = H3Connection(
+            self._quic, self._quic.configuration.max_datagram_frame_size is not None
+        )
         self.answers: dict[int, Answer] = {}
         self.ended: ConnectionTerminated | None = None
 
@@ -111,9 +113,9 @@ class Client(QuicConnectionProtocol):
         if isinstance(event, StreamDataReceived) and event.stream_id % 4 == 0:
             self.answer(event.stream_id)
         for each in self.http.handle_event(event):
-            if isinstance(each, HeadersReceived | DataReceived):
+            if isinstance(each, HeadersReceived | DataReceived | WebTransportStreamDataReceived):
                 answer = self.answer(each.stream_id)
-                if isinstance(each, DataReceived):
+                if not isinstance(each, HeadersReceived):
                     answer.received += each.data
                 elif answer.fields:
                     answer.trailers.update(each.headers)
@@ -177,6 +179,26 @@ class Client(QuicConnectionProtocol):
             self.send(stream_id, body, end=True)
         return await self.answer(stream_id).wait()
 
+    async def session(self, path: str, fields: Fields | None = None) -> int:
+        """A WebTransport session."""
+        head = request_head("CONNECT", path)
+        head[1:1] = [(b":protocol", b"webtransport")]
+        stream_id = self.open([*head, *(fields or [])])
+        async with asyncio.timeout(5):
+            while not self.answer(stream_id).fields:
+                self.answer(stream_id).news.clear()
+                await self.answer(stream_id).news.wait()
+        return stream_id
+
+    def under(self, session_id: int) -> Socket:
+        """A stream of a session."""
+        stream_id = self.http.create_webtransport_stream(session_id)
+        # aioquic takes what comes back for HTTP unless it is told.
+        with self.http._get_or_create_stream(stream_id) as stream:
+            stream.frame_type, stream.session_id = FrameType.WEBTRANSPORT_STREAM, session_id
+        self.transmit()
+        return Socket(self, stream_id, self.raw)
+
     async def websocket(self, path: str, fields: Fields | None = None) -> Socket:
         head = request_head("CONNECT", path)
         head[1:1] = [(b":protocol", b"websocket")]
@@ -192,14 +214,14 @@ class Client(QuicConnectionProtocol):
 class Socket:
     """The client's end of a WebSocket."""
 
-    def __init__(self, client: Client, stream_id: int) -> None:
-        self.client = client
+    def __init__(self, client: Client, stream_id: int, put: Any = None) -> None:
+        self.put = put or client.send
         self.stream_id = stream_id
         self.answer = client.answer(stream_id)
         self.frames = Connection(ConnectionType.CLIENT)
 
     def send(self, event: ws.Event, *, end: bool = False) -> None:
-        self.client.send(self.stream_id, self.frames.send(event), end=end)
+        self.put(self.stream_id, self.frames.send(event), end=end)
 
     async def next(self) -> ws.Event:
         async with asyncio.timeout(5):

@@ -369,7 +369,7 @@ def test_nothing_ends_the_listener(
                 ("datagrams_to_send", "quic"),
                 ("get_timer", "quic"),
                 ("next_event", "quic"),
-                ("_request", None),
+                ("_http", None),
                 ("quic_event_received", None),
             ):
                 async with visiting(server) as client:

@@ -77,7 +77,9 @@ class Nowhere:
 def held(server: Any) -> int:
     """Bytes that arrived and that no app has read, in all connections."""
     return sum(
-        stream.waiting for each in server._listener.connections for stream in each._streams.values()
+        stream.waiting
+        for each in server._listener.connections
+        for stream in each.requests.streams.values()
     )
 
 

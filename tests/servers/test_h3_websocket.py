@@ -200,7 +200,7 @@ def test_a_websocket_that_nobody_reads_stalls_nobody(tmp_path: Path) -> None:
 
 def test_plain_connect_is_not_for_us(tmp_path: Path) -> None:
     async def main() -> None:
-        async with serving(Echo(), tmp_path) as server, visiting(server) as client:
+        async with serving(Echo(), tmp_path, sessions=0) as server, visiting(server) as client:
             head = [(b":method", b"CONNECT"), (b":authority", b"example.org:443")]
             stream_id = client.open(head)
             assert (await client.answer(stream_id).wait()).status == 501

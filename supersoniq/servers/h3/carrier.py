@@ -60,10 +60,12 @@ class QuicCarrier:
             protocol.blocked.add(stream_id)
         if taken or (end and whole):
             with protocol.mending(stream_id):
-                piece = bytes(data[:taken])
-                protocol.framing.send_data(stream_id, piece, end and whole)
+                self._put(bytes(data[:taken]), end and whole)
             protocol.transmit_soon()
         return taken
+
+    def _put(self, data: bytes, end: bool) -> None:
+        self._protocol.framing.send_data(self.stream_id, data, end)
 
     def credit(self, size: int) -> None:
         """Let the client send more."""

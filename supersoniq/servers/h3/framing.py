@@ -29,7 +29,7 @@ from aioquic.h3.connection import (
     Setting,
     encode_frame,
 )
-from aioquic.h3.events import H3Event, HeadersReceived
+from aioquic.h3.events import H3Event, HeadersReceived, WebTransportStreamDataReceived
 from aioquic.quic.events import StreamDataReceived
 
 from supersoniq.servers.h3.credit import Connection
@@ -70,7 +70,7 @@ class Framing(H3Connection):
     def __init__(self, quic: Connection, limits: Limits) -> None:
         self._limits = limits
         self._deaf: set[int] = set()
-        super().__init__(quic)
+        super().__init__(quic, enable_webtransport=limits.sessions > 0)
         self._decoder = pylsqpack.Decoder(0, 0)
         self._encoder: Any = _Static()
 
@@ -82,6 +82,12 @@ class Framing(H3Connection):
         """
         before = self._buffered(event.stream_id)
         events = self.handle_event(event)
+        stream = self._stream.get(event.stream_id)
+        if not events and stream is not None and stream.session_id is not None:
+            # A stream of a session begins when it is opened: the app may be the first to speak.
+            events = [
+                WebTransportStreamDataReceived(b"", stream.stream_id, False, stream.session_id)
+            ]
         rest = self._buffered(event.stream_id) - before
         content = sum(len(getattr(each, "data", b"")) for each in events)
         return events, len(event.data) - rest - content
@@ -108,6 +114,15 @@ class Framing(H3Connection):
         self._quic.reset(stream_id, error_code)
         stream = self._stream.get(stream_id)
         if stream is not None:
+            stream.sending_ended = True
+            if stream.is_ended():
+                self._forget(stream_id)
+
+    def send_raw(self, stream_id: int, data: bytes, end: bool) -> None:
+        """Send bytes on a stream that has no frames."""
+        self._quic.send_stream_data(stream_id, data, end)
+        stream = self._stream.get(stream_id)
+        if end and stream is not None:
             stream.sending_ended = True
             if stream.is_ended():
                 self._forget(stream_id)

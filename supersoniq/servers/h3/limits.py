@@ -23,6 +23,7 @@ class Limits:
         send_timeout: seconds that a client may take to make room for more.
         header_bytes: bytes of a request's header fields, as they are sent.
         message_bytes: bytes of a WebSocket message.
+        sessions: WebTransport sessions on a connection; with none it is not offered.
         idle_timeout: seconds of silence after which a connection is over.
         keep_alive: seconds after which a silent connection with open requests is pinged.
         cancels: requests that a client may cancel at a stroke, before it is shown out.
@@ -36,6 +37,7 @@ class Limits:
     send_timeout: float = 30.0
     header_bytes: int = 16 * 1024
     message_bytes: int = 4 * 1024 * 1024
+    sessions: int = 4
     idle_timeout: float = 30.0
     keep_alive: float = 10.0
     cancels: int = 500

@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Iterator
-from email.utils import formatdate
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import ErrorCode
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
+from aioquic.h3.events import (
+    DataReceived,
+    H3Event,
+    HeadersReceived,
+    WebTransportStreamDataReceived,
+)
 from aioquic.quic.connection import NetworkAddress, stream_is_unidirectional
 from aioquic.quic.events import (
     ConnectionTerminated,
@@ -29,14 +32,12 @@ from aioquic.quic.events import (
 )
 
 from supersoniq.servers.h3.allowance import Allowance
-from supersoniq.servers.h3.carrier import QuicCarrier
 from supersoniq.servers.h3.credit import Connection
 from supersoniq.servers.h3.framing import Framing, Malformed
 from supersoniq.servers.h3.limits import Limits
-from supersoniq.servers.head import BadHead, Endpoints, http_scope, read_head, websocket_scope
-from supersoniq.servers.request import App, Request, answer_fields, plain
-from supersoniq.servers.stream import Fields, Reset, Stream
-from supersoniq.servers.websocket import WebSocket
+from supersoniq.servers.h3.requests import Requests
+from supersoniq.servers.request import App
+from supersoniq.servers.stream import Reset
 
 __all__ = ["Protocol"]
 
@@ -71,14 +72,7 @@ class Protocol(QuicConnectionProtocol):
         """The names under which the listener knows it."""
         self.blocked: set[int] = set()
         """Streams whose apps wait for room."""
-        self.tasks: set[asyncio.Task[None]] = set()
-        self._app = app
-        self._server = server
-        self._root_path = root_path
-        self._sockets: set[WebSocket] = set()
-        self._streams: dict[int, Stream] = {}
-        self._leaving: int | None = None
-        self._next_stream = 0
+        self.requests = Requests(self, app, server, root_path)
         self._over = False
         self._cancels = Allowance(limits.cancels, limits.cancels_per_second)
         self._ping: asyncio.TimerHandle | None = None
@@ -96,7 +90,7 @@ class Protocol(QuicConnectionProtocol):
             for stream_id in list(self.blocked):
                 if self.quic.unsent(stream_id) * 2 <= self.limits.send_buffer:
                     self.blocked.discard(stream_id)
-                    stream = self._streams.get(stream_id)
+                    stream = self.requests.streams.get(stream_id)
                     if stream is not None:
                         stream.writable()
             super().transmit()
@@ -166,22 +160,34 @@ class Protocol(QuicConnectionProtocol):
             self.quic.consumed(stream_id, used)
 
     def _http(self, event: H3Event) -> None:
-        if isinstance(event, HeadersReceived | DataReceived):
-            stream = self._streams.get(event.stream_id)
-            if isinstance(event, HeadersReceived):
-                if stream is None:
-                    stream = self._request(event.stream_id, event.headers)
-                # A second block has trailers, which ASGI does not know.
-            elif stream is not None:
-                stream.feed(event.data)
-            if stream is not None and event.stream_ended:
-                stream.feed_end()
+        requests = self.requests
+        if isinstance(event, HeadersReceived):
+            stream_id = event.stream_id
+            if stream_id not in requests.streams and stream_id not in requests.sessions:
+                requests.begin(stream_id, event.headers)
+            # A second block has trailers, which ASGI does not know.
+            self._content(stream_id, b"", event.stream_ended)
+        elif isinstance(event, DataReceived):
+            self._content(event.stream_id, event.data, event.stream_ended)
+        elif isinstance(event, WebTransportStreamDataReceived):
+            requests.sessions.data(event)
         elif isinstance(event, Malformed):
-            stream = self._streams.get(event.stream_id)
+            stream = requests.streams.get(event.stream_id)
             if stream is not None:
                 stream.reset(Reset.MALFORMED)
             else:
-                self._refuse(event.stream_id, event.status, event.reason)
+                requests.refuse(event.stream_id, event.status, event.reason)
+
+    def _content(self, stream_id: int, data: bytes, end: bool) -> None:
+        stream = self.requests.streams.get(stream_id)
+        if stream is not None:
+            stream.feed(data)
+            if end:
+                stream.feed_end()
+        elif stream_id in self.requests.sessions:
+            self.quic.consumed(stream_id, len(data))  # capsules; none of them asks for anything
+            if end:
+                self.requests.sessions.end(stream_id)
 
     def _cancelled(self, event: StreamReset | StopSendingReceived) -> None:
         stream_id = event.stream_id
@@ -196,111 +202,35 @@ class Protocol(QuicConnectionProtocol):
 
     def _lose(self, stream_id: int, why: str) -> None:
         self.blocked.discard(stream_id)
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream.lose(why)
+        self.requests.lose(stream_id, why)
+        self.requests.sessions.close(stream_id)
 
     def _end(self, why: str) -> None:
         self._over = True
         if self._ping is not None:
             self._ping.cancel()
             self._ping = None
-        for stream in list(self._streams.values()):
-            stream.lose(why)
+        self.requests.lose_all(why)
         self.blocked.clear()
 
-    # Requests.
-
-    def _request(self, stream_id: int, fields: Fields) -> Stream | None:
-        late = self._leaving is not None and stream_id >= self._leaving
-        if late or len(self.quic.running) >= self.limits.max_streams:
-            self.framing.reset(stream_id, ErrorCode.H3_REQUEST_REJECTED)
-            return None
-        self._next_stream = max(self._next_stream, stream_id + 4)
-        try:
-            head = read_head(fields, self.limits.header_bytes * 2)
-        except BadHead as bad:
-            self._refuse(stream_id, bad.status, bad.problem)
-            return None
-        address = self.quic.get_peer_address()
-        client = (str(address[0]), int(address[1])) if address else None
-        ends = Endpoints("3", True, self._server, client, self._root_path)
-        stream = self._open(stream_id, head.length)
-        exchange: Request | WebSocket
-        if head.protocol:
-            scope = websocket_scope(head, ends, {})
-            exchange = WebSocket(stream, scope, _defaults(), self.limits.message_bytes)
-            self._sockets.add(exchange)
-        else:
-            exchange = Request(stream, head, http_scope(head, ends, {}), _defaults())
-        self._start(stream_id, exchange)
-        return stream
-
-    def _refuse(self, stream_id: int, status: int, problem: str) -> None:
-        """Answer something that is no request."""
-        self.framing.ignore(stream_id)
-        stream = Stream(QuicCarrier(self, stream_id))
-        start, body = plain(status, problem)
-        stream.send_head(answer_fields(status, _defaults(), start["headers"]))
-        stream.offer(body["body"], end=True)
-        stream.reset(Reset.DONE)
-
-    def _open(self, stream_id: int, length: int | None) -> Stream:
-        stream = self._streams[stream_id] = Stream(
-            QuicCarrier(self, stream_id), send_timeout=self.limits.send_timeout, expected=length
-        )
-        return stream
-
-    def _start(self, stream_id: int, exchange: Request | WebSocket) -> None:
-        task = self._loop.create_task(exchange.run(self._app))
-        self.tasks.add(task)
-        self.quic.running.add(stream_id)
+    def stay_alive(self) -> None:
+        """Keep the way through NATs open while there is work, and see whether anybody is there."""
         if self._ping is None and not self._over:
             self._ping = self._loop.call_later(self.limits.keep_alive, self._keep_alive)
 
-        def done(task: asyncio.Task[None]) -> None:
-            self.tasks.discard(task)
-            if isinstance(exchange, WebSocket):
-                self._sockets.discard(exchange)
-            self.quic.running.discard(stream_id)
-            self.blocked.discard(stream_id)
-            del self._streams[stream_id]
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("a request ended with an error", exc_info=error)
-            self.transmit_soon()  # its client may open another one
-
-        task.add_done_callback(done)
-
     def _keep_alive(self) -> None:
-        """Keep the way through NATs open, and learn whether somebody is there."""
         self._ping = None
-        if self.tasks and not self._over:
+        if (self.requests.tasks or self.requests.sessions) and not self._over:
             with self._surviving():
                 self.quic.send_ping(0)
                 self.transmit()
-            self._ping = self._loop.call_later(self.limits.keep_alive, self._keep_alive)
-
-    # The end.
+            self.stay_alive()
 
     def leave(self) -> None:
         """Take no more requests; those that have begun may finish."""
-        if self._leaving is None and not self._over:
-            self._leaving = self._next_stream
-            for each in list(self._sockets):
-                each.shutdown()
+        if not self._over:
             with self._surviving():
+                first = self.requests.leave()
                 if hasattr(self, "framing"):
-                    self.framing.send_goaway(self._leaving)
+                    self.framing.send_goaway(first)
                 self.transmit()
-
-
-_dated: tuple[int, list[tuple[bytes, bytes]]] = (0, [])
-
-
-def _defaults() -> list[tuple[bytes, bytes]]:
-    """The fields that every answer has."""
-    global _dated
-    now = int(time.time())
-    if _dated[0] != now:
-        _dated = (now, [(b"date", formatdate(now, usegmt=True).encode())])
-    return _dated[1]

@@ -58,6 +58,8 @@ class H3Server:
             idle_timeout=self.limits.idle_timeout,
             max_stream_data=self.limits.window,
             max_data=4 * 1024 * 1024,
+            # WebTransport asks for datagrams, even where nobody sends any.
+            max_datagram_frame_size=65536 if self.limits.sessions else None,
         )
         # Without a store for tickets aioquic gives none, and so nobody can send early data (0-RTT),
         # which an attacker could send again.
@@ -99,7 +101,7 @@ class H3Server:
         for protocol in list(listener.connections):
             protocol.leave()
         for patience in (grace, LAST_WORDS):
-            if tasks := [task for each in listener.connections for task in each.tasks]:
+            if tasks := [task for each in listener.connections for task in each.requests.tasks]:
                 _, late = await asyncio.wait(tasks, timeout=patience)
                 for task in late:
                     task.cancel()
