@@ -249,6 +249,55 @@ def test_a_request_counts_until_its_app_has_ended(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_long_life_leaves_no_trace(tmp_path: Path) -> None:
+    """Requests of all kinds, over one connection: what is kept for them is gone with them."""
+
+    async def main() -> None:
+        app = Recorder()
+        app.go.set()
+        async with serving(app, tmp_path, max_streams=10) as server, visiting(server) as client:
+            for n in range(150):
+                await until(client.may_open)
+                stream_id = client.open(request_head("POST", "/"))
+                if n % 5 == 0:
+                    client.send(stream_id, bytes(3000))
+                    await asyncio.sleep(0.002)
+                    client.reset(stream_id)
+                elif n % 5 == 1:
+                    client.send(stream_id, bytes(3000))
+                    await asyncio.sleep(0.002)
+                    client.send(stream_id, bytes(3000), end=True)
+                    await client.answer(stream_id).wait()
+                elif n % 5 == 2:
+                    client.stop(stream_id)
+                    client.send(stream_id, b"", end=True)
+                elif n % 5 == 3:
+                    client.http.send_headers(stream_id, [(b":bad", b"")], True)
+                    client.transmit()
+                    await client.answer(stream_id).wait()
+                else:
+                    client.reset(client.open([(b"no", b"head")]))
+                    client.send(stream_id, b"x", end=True)
+                    await client.answer(stream_id).wait()
+                client.change_connection_id()
+            (connection,) = server._listener.connections  # type: ignore[union-attr]
+            quic, framing = connection.quic, connection.framing
+
+            def kept() -> list[int]:
+                requests = {number for number in quic._streams if number % 4 == 0}
+                return [len(each) for each in (requests, connection.requests.streams, quic.running)]
+
+            await until(lambda: kept() == [0, 0, 0])
+            assert not framing._deaf
+            assert len(framing._stream) <= 6  # three of each side
+            assert len(quic._consumed) <= 6
+            assert len(connection.ids) <= 12
+            assert len(server._listener._by_id) <= 12  # type: ignore[union-attr]
+            assert client.ended is None
+
+    asyncio.run(main())
+
+
 def test_aioquic_still_asks_where_we_answer() -> None:
     """The private methods that ``credit`` overrides are there, and are called where they were."""
     import inspect

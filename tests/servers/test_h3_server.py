@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from aioquic._buffer import Buffer
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 from cryptography import x509
@@ -172,7 +173,8 @@ def test_what_cannot_be_started(tmp_path: Path) -> None:
         udp_socket("127.0.0.1", taken.getsockname()[1], socket.AF_INET)
 
 
-def test_ipv6(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_ipv6(tmp_path: Path, loop: str) -> None:
     async def main() -> None:
         certificate = dev_certificate(tmp_path)
         server = H3Server(app, certificate.certfile, certificate.keyfile)
@@ -181,7 +183,9 @@ def test_ipv6(tmp_path: Path) -> None:
             assert (await client.request("GET", "/")).status == 200
         await server.stop(1)
 
-    asyncio.run(main())
+    factory = uvloop.new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
 
 
 def test_a_certificate_for_development(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from aioquic.quic.connection import QuicConnection, QuicConnectionAdapter
+from aioquic.quic.connection import END_STATES, QuicConnection, QuicConnectionAdapter
 from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
@@ -75,6 +75,14 @@ class Connection(QuicConnection):
             return False
         stream.max_stream_data_local = limit
         return True
+
+    def forget(self, stream_id: int) -> None:
+        """Count no more for a stream."""
+        self._consumed.pop(stream_id, None)
+
+    def is_over(self) -> bool:
+        """Whether either side has closed the connection, though packets may still be answered."""
+        return self._state in END_STATES
 
     def unsent(self, stream_id: int) -> int:
         """Bytes of a stream that were sent by the app and not yet acknowledged by the peer."""

@@ -102,6 +102,7 @@ class Framing(H3Connection):
 
     def ignore(self, stream_id: int) -> None:
         """Take no more of a stream."""
+        self._quic.forget(stream_id)
         stream = self._stream.get(stream_id)
         if stream is not None and not stream.receiving_ended:
             self._deaf.add(stream_id)

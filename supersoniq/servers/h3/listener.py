@@ -151,7 +151,7 @@ class Listener(asyncio.DatagramProtocol):
         protocol.connection_made(self._transport)
         handlers: Any = protocol  # aioquic's own server reaches for these as well
         handlers._connection_id_issued_handler = lambda name: self._issued(name, protocol)
-        handlers._connection_id_retired_handler = lambda name: self._by_id.pop(name, None)
+        handlers._connection_id_retired_handler = lambda name: self._retired(name, protocol)
         handlers._connection_terminated_handler = lambda: self._ended(protocol)
         protocol.ids = {header.destination_cid, quic.host_cid}
         for name in protocol.ids:
@@ -162,6 +162,10 @@ class Listener(asyncio.DatagramProtocol):
     def _issued(self, name: bytes, protocol: Protocol) -> None:
         protocol.ids.add(name)
         self._by_id[name] = protocol
+
+    def _retired(self, name: bytes, protocol: Protocol) -> None:
+        protocol.ids.discard(name)
+        self._by_id.pop(name, None)
 
     def _ended(self, protocol: Protocol) -> None:
         self.connections.discard(protocol)

@@ -94,6 +94,8 @@ class Protocol(QuicConnectionProtocol):
                     if stream is not None:
                         stream.writable()
             super().transmit()
+            if not self._over and self.quic.is_over():
+                self._end("the connection is closed")  # aioquic says it three round trips later
 
     def _handle_timer(self) -> None:
         with self._surviving():

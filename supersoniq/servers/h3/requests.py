@@ -156,6 +156,7 @@ class Requests:
                 self._sockets.discard(exchange)
                 self.sessions.forget(stream_id)
             protocol.quic.running.discard(stream_id)
+            protocol.quic.forget(stream_id)
             protocol.blocked.discard(stream_id)
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("a request ended with an error", exc_info=error)
