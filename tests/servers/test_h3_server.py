@@ -87,9 +87,10 @@ def test_an_address_is_validated_before_anything_is_kept(tmp_path: Path) -> None
     asyncio.run(main())
 
 
-def test_no_more_connections_than_there_may_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", ["max_connections", "connections_per_address"])
+def test_no_more_connections_than_there_may_be(tmp_path: Path, limit: str) -> None:
     async def main() -> None:
-        async with serving(app, tmp_path, max_connections=2) as server:
+        async with serving(app, tmp_path, **{limit: 2}) as server:
             async with visiting(server) as one, visiting(server) as two:
                 with pytest.raises(ConnectionError):
                     async with visiting(server):
@@ -157,6 +158,7 @@ def test_a_stop_ends_within_its_grace(tmp_path: Path) -> None:
             answer = await client.answer(endless).wait()
             assert answer.reset is not None
             assert server.connections == 0
+            assert server._listener is None
         await asyncio.sleep(0.01)
         assert len(asyncio.all_tasks()) == before
 

@@ -16,6 +16,7 @@ class Limits:
 
     Attributes:
         max_connections: connections at the same time; more are refused.
+        connections_per_address: of those, from one IPv4 address or IPv6 network (/64).
         max_streams: requests at the same time on a connection, those counted whose client has left
             while the app still works on them.
         window: bytes of a stream that may wait for the app to read them.
@@ -31,6 +32,7 @@ class Limits:
     """
 
     max_connections: int = 1000
+    connections_per_address: int = 100
     max_streams: int = 100
     window: int = 128 * 1024
     send_buffer: int = 128 * 1024

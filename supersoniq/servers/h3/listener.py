@@ -13,8 +13,10 @@ none.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -65,6 +67,7 @@ class Listener(asyncio.DatagramProtocol):
         self._limits = limits
         self._make = make
         self._by_id: dict[bytes, Protocol] = {}
+        self._homes: Counter[bytes] = Counter()
         self._retry = QuicRetryTokenHandler()
         self._transport: asyncio.DatagramTransport | None = None
         self._now = asyncio.get_running_loop().time
@@ -134,12 +137,14 @@ class Listener(asyncio.DatagramProtocol):
         except ValueError:
             self._refuse(header, QuicErrorCode.INVALID_TOKEN, addr)
             return None
-        if self.closing or len(self.connections) >= self._limits.max_connections:
+        home = _home(addr)
+        full = len(self.connections) >= self._limits.max_connections
+        if full or self.closing or self._homes[home] >= self._limits.connections_per_address:
             self._refuse(header, QuicErrorCode.CONNECTION_REFUSED, addr)
             return None
-        return self._open(original, header)
+        return self._open(original, header, home)
 
-    def _open(self, original: bytes, header: QuicHeader) -> Protocol:
+    def _open(self, original: bytes, header: QuicHeader, home: bytes) -> Protocol:
         quic = Connection(
             self._limits,
             configuration=self._configuration,
@@ -156,6 +161,8 @@ class Listener(asyncio.DatagramProtocol):
         protocol.ids = {header.destination_cid, quic.host_cid}
         for name in protocol.ids:
             self._by_id[name] = protocol
+        protocol.home = home
+        self._homes[home] += 1
         self.connections.add(protocol)
         return protocol
 
@@ -168,7 +175,11 @@ class Listener(asyncio.DatagramProtocol):
         self._by_id.pop(name, None)
 
     def _ended(self, protocol: Protocol) -> None:
-        self.connections.discard(protocol)
+        if protocol in self.connections:
+            self.connections.remove(protocol)
+            self._homes[protocol.home] -= 1
+            if not self._homes[protocol.home]:
+                del self._homes[protocol.home]
         for name in protocol.ids:
             if self._by_id.get(name) is protocol:
                 del self._by_id[name]
@@ -216,3 +227,9 @@ class Listener(asyncio.DatagramProtocol):
         frame.push_uint_var(0)
         for datagram in builder.flush()[0]:
             self._send(datagram, addr)
+
+
+def _home(addr: NetworkAddress) -> bytes:
+    """What one client can hardly have many of: an IPv4 address, or the network of an IPv6 one."""
+    packed: bytes = ipaddress.ip_address(addr[0].partition("%")[0]).packed
+    return packed[:8]

@@ -70,6 +70,8 @@ class Protocol(QuicConnectionProtocol):
         self.limits = limits
         self.ids: set[bytes] = set()
         """The names under which the listener knows it."""
+        self.home = b""
+        """Where its client was at first."""
         self.blocked: set[int] = set()
         """Streams whose apps wait for room."""
         self.requests = Requests(self, app, server, root_path)
