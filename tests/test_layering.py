@@ -14,12 +14,13 @@ ROOMS = {
     "core": set[str](),
     "clock": set[str](),
     "port": {"core"},
-    "backends": {"core", "port", "clock"},
+    "wire": {"core"},
+    "backends": {"core", "port", "clock", "wire"},
     "api": {"core", "port"},
     "registry": {"api", "core", "port"},
     "sync": {"api", "core", "registry"},
     "servers": {"core"},
-    "adapters": {"api", "core", "port", "clock", "registry", "servers", ""},
+    "adapters": {"api", "core", "port", "clock", "registry", "servers", "wire", ""},
     "cli": {"api", "core", "port", "registry", "sync", "adapters", ""},
     "testing": {"api", "backends", "core", "port", "clock", "registry", "sync", ""},
     "__main__": {"cli"},
@@ -29,7 +30,8 @@ ROOMS = {
 PURE = {
     "__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "enum",
     "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator",
-    "queue", "re", "reprlib", "sortedcontainers", "string", "struct", "types", "typing", "uuid", "zlib",
+    "queue", "re", "reprlib", "sortedcontainers", "string", "struct", "types", "typing", "uuid",
+    "zlib",
 }  # fmt: skip
 # Imported by name only in their own rooms; everywhere else they must not be needed.
 HEAVY = {
@@ -44,7 +46,7 @@ HEAVY = {
     "cryptography": {"servers"},
     "click": {"cli"},
     "rich": {"cli"},
-    "httpx": {"cli"},
+    "httpx": {"backends", "cli"},
     "hypothesis": {"testing"},
     "pytest": {"testing"},
     "sqlite3": {"backends", "testing"},

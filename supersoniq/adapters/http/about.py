@@ -22,18 +22,29 @@ LINKS = {
     "settlements": "/queues/{queue}/settlements",
     "events": "/queues/{queue}/events",
     "stats": "/stats",
+    "operations": "/operations",
+    "stirs": "/stirs",
     "live": "/health/live",
     "ready": "/health/ready",
 }
+LIMITS = ("max_body", "max_batch_body", "max_batch", "max_wait")
 PATIENCE = 5.0
 """Seconds within which a store that is well answers."""
 
 
 async def index(exchange: Exchange) -> Reply:
-    """``GET /``: name, version, and what is where."""
+    """``GET /``: name, version, what is where, and what a client has to reckon with."""
     exchange.accepts(JSON)
-    links = {name: exchange.root + path for name, path in LINKS.items()}
-    return reply({"name": "supersoniq", "version": supersoniq.__version__, "links": links})
+    limits = exchange.limits
+    return reply(
+        {
+            "name": "supersoniq",
+            "version": supersoniq.__version__,
+            "links": {name: exchange.root + path for name, path in LINKS.items()},
+            "durability": exchange.service.broker.backend.capabilities.durability,
+            "limits": {name: getattr(limits, name) for name in LIMITS},
+        }
+    )
 
 
 async def live(exchange: Exchange) -> Reply:

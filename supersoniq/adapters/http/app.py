@@ -13,6 +13,7 @@ from supersoniq.adapters.http import about, browse, consume, manage
 from supersoniq.adapters.http.endpoint import Endpoint, Handler
 from supersoniq.adapters.http.events import events
 from supersoniq.adapters.http.limits import Limits
+from supersoniq.adapters.http.operations import operations, stirs
 from supersoniq.adapters.http.paths import Paths
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.adapters.http.publish import publish
@@ -41,6 +42,10 @@ QUEUE: dict[str, Methods] = {
     "/redrive": {"POST": manage.redrive},
     "": {"GET": manage.describe, "PUT": manage.configure, "DELETE": manage.delete},
 }
+PORT: dict[str, Methods] = {
+    "/operations": {"POST": operations},
+    "/stirs": {"POST": stirs},
+}
 REST: dict[str, Methods] = {
     "/queues": {"GET": manage.names},
     "/stats": {"GET": manage.all_stats},
@@ -54,6 +59,7 @@ def create_app(
     broker: Broker,
     *,
     max_body: int = Limits.max_body,
+    max_batch_body: int = Limits.max_batch_body,
     max_depth: int = Limits.max_depth,
     max_batch: int = Limits.max_batch,
     max_wait: float = Limits.max_wait,
@@ -71,6 +77,7 @@ def create_app(
     Args:
         broker: the queues.
         max_body: bytes of a body, or of one line of an NDJSON body; 2 MiB.
+        max_batch_body: bytes of a batch of operations; 16 MiB.
         max_depth: levels of arrays and objects in a JSON body; 64.
         max_batch: messages in one request; 10,000.
         max_wait: seconds that a lease request may wait; 60.
@@ -87,6 +94,7 @@ def create_app(
         raise InvalidSetting("broker", broker, "is not a Broker; supersoniq.connect makes one")
     limits = Limits(
         max_body=max_body,
+        max_batch_body=max_batch_body,
         max_depth=max_depth,
         max_batch=max_batch,
         max_wait=max_wait,
@@ -143,7 +151,8 @@ class App(Starlette):
 def _endpoints(service: Service) -> dict[str, Endpoint]:
     table = {f"/queues/{{queue}}{path}": methods for path, methods in QUEUE.items()}
     return {
-        path: Endpoint(service, methods) for path, methods in {**REST, **MESSAGE, **table}.items()
+        path: Endpoint(service, methods)
+        for path, methods in {**PORT, **REST, **MESSAGE, **table}.items()
     }
 
 

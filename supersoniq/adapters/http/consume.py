@@ -12,13 +12,14 @@ from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply, reply
 from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.problems import problem_of
-from supersoniq.adapters.http.wire import LeaseOut, LeaseRequest, SettlementIn, Verdict
+from supersoniq.adapters.http.wire import LeaseOut, LeaseRequest, Verdict
 from supersoniq.api.waiting import Batch
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument, SupersoniqError
 from supersoniq.core.messages import Lease
-from supersoniq.core.ops import Outcome, Settle, Settlement
+from supersoniq.core.ops import Settle, Settlement
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
+from supersoniq.wire.parts import SettlementIn
 
 __all__ = ["lease", "settle"]
 
@@ -122,7 +123,7 @@ async def settle(exchange: Exchange) -> Reply:
     settlements: list[Settlement] = []
     for number, each in enumerate(asked):
         try:
-            settlements.append(_settlement(each))
+            settlements.append(decode.convert(each, SettlementIn).settlement())
             answers.append(None)
         except InvalidArgument as error:
             answers.append(_verdict(decode.within(error, f"[{number}]")))
@@ -130,32 +131,6 @@ async def settle(exchange: Exchange) -> Reply:
         results = iter(await exchange.service.engine.call(Settle(queue, settlements)))
         answers = [_verdict(next(results)) if each is None else each for each in answers]
     return reply(answers)
-
-
-def _settlement(value: Any) -> Settlement:
-    asked = decode.convert(value, SettlementIn)
-    for field in _FOREIGN[asked.outcome]:
-        if (given := getattr(asked, field)) is not None:
-            raise InvalidArgument(field, given, f"means nothing with the outcome {asked.outcome}")
-    return Settlement(
-        asked.receipt,
-        asked.outcome,
-        None if asked.delay is None else checks.duration("delay", asked.delay),
-        checks.reason(asked.reason),
-        None
-        if asked.duration is None
-        else checks.duration("duration", asked.duration, MIN_LEASE, MAX_LEASE),
-    )
-
-
-_FOREIGN = {
-    Outcome.ACK: ("delay", "reason", "duration"),
-    Outcome.NACK: ("duration",),
-    Outcome.RELEASE: ("reason", "duration"),
-    Outcome.REJECT: ("delay", "duration"),
-    Outcome.EXTEND: ("delay", "reason"),
-}
-"""The fields that do not go with an outcome."""
 
 
 def _verdict(result: int | SupersoniqError | None) -> Verdict:

@@ -7,12 +7,11 @@ dead connection. Events wait in the store, never here: a client that reads slowl
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 
-from supersoniq.adapters.http.exchange import Exchange, Gone, Reply
+from supersoniq.adapters.http.exchange import Exchange, Reply
 from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import Encoding, EventOut, EventsQuery
@@ -42,19 +41,8 @@ async def events(exchange: Exchange) -> Reply | None:
         await watch.start()
         while await exchange.receive() is not None:
             pass  # a body means nothing here
-        with exchange.presence() as presence:
-            stream = _Stream(exchange, watch, kind == SSE, asked.content)
-            pump = asyncio.ensure_future(stream.run())
-            try:
-                await asyncio.wait((pump, presence.over), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                pump.cancel()
-                await asyncio.wait((pump,))
-            if presence.gone:
-                raise Gone
-            if not pump.cancelled() and (error := pump.exception()) is not None:
-                raise error
-            await exchange.piece(b"", last=True)
+        await exchange.while_present(_Stream(exchange, watch, kind == SSE, asked.content).run())
+        await exchange.piece(b"", last=True)
     finally:
         watch.stop()
     return None

@@ -7,7 +7,8 @@ answer has one too, and a handler that takes long learns at once that its client
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -178,14 +179,17 @@ class Exchange:
         piece: bytes = message.get("body", b"")
         return piece
 
-    async def body(self) -> bytes:
+    async def body(self, limit: int | None = None) -> bytes:
         """Its whole body.
+
+        Args:
+            limit: bytes of it; ``None``: ``max_body``.
 
         Raises:
             Refusal: it is too large or too slow.
             Gone: the client left before the end.
         """
-        limit = self.limits.max_body
+        limit = self.limits.max_body if limit is None else limit
         length = self.header(b"content-length")
         if length is not None and length.isdecimal() and int(length) > limit:
             raise too_large(limit, int(length))
@@ -268,6 +272,24 @@ class Exchange:
         """
         with self.service.send_deadline():
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+    async def while_present(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that may go on for ever, until the server stops.
+
+        Raises:
+            Gone: the client left.
+        """
+        with self.presence() as presence:
+            task = asyncio.ensure_future(work)
+            try:
+                await asyncio.wait((task, presence.over), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                task.cancel()
+                await asyncio.wait((task,))
+            if presence.gone:
+                raise Gone
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     def presence(self) -> Presence:
         """Watch whether the client stays; only after the whole body was read."""

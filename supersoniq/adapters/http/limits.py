@@ -21,6 +21,8 @@ class Limits:
     max_body: int = 2 * 1024 * 1024
     """Bytes of a request's body, or of one line of an NDJSON body. Twice the default
     ``max_content``: room for a largest content in base64, or escaped, in its envelope."""
+    max_batch_body: int = 16 * 1024 * 1024
+    """Bytes of a batch of operations."""
     max_depth: int = 64
     """Levels of arrays and objects in a JSON body."""
     max_batch: int = MAX_BATCH

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["JSON", "NDJSON", "PROBLEM", "SSE", "liking"]
+__all__ = ["JSON", "MSGPACK", "NDJSON", "PROBLEM", "SSE", "liking"]
 
 JSON, PROBLEM = "application/json", "application/problem+json"
+MSGPACK = "application/msgpack"
 NDJSON, SSE = "application/x-ndjson", "text/event-stream"
 
 

@@ -22,10 +22,12 @@ from msgspec import UNSET, UnsetType
 
 from supersoniq.adapters.http.media import JSON
 from supersoniq.core.errors import InvalidArgument
-from supersoniq.core.messages import Durability, Entry, Event, EventKind, Lease, Message, prepare
-from supersoniq.core.ops import Outcome, QueueStats
+from supersoniq.core.messages import Entry, Event, EventKind, Lease, Message, prepare
+from supersoniq.core.ops import QueueStats
 from supersoniq.core.policy import Policy
 from supersoniq.core.states import Status
+from supersoniq.wire.answers import PublishedOut
+from supersoniq.wire.parts import In, Options, Seconds
 
 __all__ = [
     "BrowseQuery",
@@ -43,28 +45,13 @@ __all__ = [
     "PublishedOut",
     "PurgeRequest",
     "RedriveRequest",
-    "SettlementIn",
     "Verdict",
 ]
 
 Encoding = Literal["auto", "base64"]
-Seconds = int | float
 
 
-class _In(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What clients send: an unknown field is an error, not a surprise."""
-
-
-class _Options(_In):
-    priority: int = 0
-    delay: Seconds = 0
-    ttl: Seconds | None = None
-    key: str | None = None
-    sender: str | None = None
-    recipient: str | None = None
-
-
-class Envelope(_Options):
+class Envelope(Options):
     """A message to be published, in JSON."""
 
     content: Any = UNSET
@@ -101,11 +88,11 @@ class Envelope(_Options):
         )
 
 
-class PublishQuery(_Options):
+class PublishQuery(Options):
     """The fields of a message whose content is the body as it is."""
 
 
-class BrowseQuery(_In):
+class BrowseQuery(In):
     """Which messages to show."""
 
     status: str | None = None
@@ -114,13 +101,13 @@ class BrowseQuery(_In):
     content: Encoding = "auto"
 
 
-class LookQuery(_In):
+class LookQuery(In):
     """How to show a message."""
 
     content: Encoding = "auto"
 
 
-class EventsQuery(_In):
+class EventsQuery(In):
     """Which events to tell, and from where."""
 
     kinds: str = EventKind.PUBLISHED.value
@@ -128,7 +115,7 @@ class EventsQuery(_In):
     content: Encoding = "auto"
 
 
-class LeaseRequest(_In):
+class LeaseRequest(In):
     """How many messages to lease, and how."""
 
     limit: int = 1
@@ -138,45 +125,24 @@ class LeaseRequest(_In):
     content: Encoding = "auto"
 
 
-class SettlementIn(_In):
-    """What a consumer says of one lease."""
-
-    receipt: str
-    outcome: Outcome
-    delay: Seconds | None = None
-    """nack, release."""
-    reason: str | None = None
-    """nack, reject."""
-    duration: Seconds | None = None
-    """extend."""
-
-
-class PauseRequest(_In):
+class PauseRequest(In):
     """For how long; neither field means until it is resumed."""
 
     duration: Seconds | None = None
     until: int | None = None
 
 
-class PurgeRequest(_In):
+class PurgeRequest(In):
     """What to drop; no status means all that is scheduled, ready or dead."""
 
     status: str | None = None
 
 
-class RedriveRequest(_In):
+class RedriveRequest(In):
     """Which dead messages; no ids means any, oldest first."""
 
     ids: list[str] | None = None
     limit: int | None = None
-
-
-class PublishedOut(msgspec.Struct):
-    """A stored message."""
-
-    id: str
-    duplicate: bool
-    durability: Durability
 
 
 class MessageOut(msgspec.Struct, kw_only=True):

@@ -1,0 +1,106 @@
+"""Shapes that several calls share."""
+
+from __future__ import annotations
+
+import msgspec
+
+from supersoniq.core import checks
+from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.ops import Outcome, Settlement
+from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
+
+__all__ = ["In", "Options", "Seconds", "SettlementIn", "milliseconds", "seconds"]
+
+Seconds = int | float
+
+
+class In(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What clients send: an unknown field is an error, not a surprise."""
+
+
+class Options(In):
+    """What a message can have beside its content."""
+
+    priority: int = 0
+    delay: Seconds = 0
+    ttl: Seconds | None = None
+    key: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+
+
+class SettlementIn(In):
+    """What a consumer says of one lease."""
+
+    receipt: str
+    outcome: Outcome
+    delay: Seconds | None = None
+    """nack, release."""
+    reason: str | None = None
+    """nack, reject."""
+    duration: Seconds | None = None
+    """extend."""
+
+    def settlement(self) -> Settlement:
+        """The checked settlement.
+
+        Raises:
+            InvalidArgument: a field is out of its range, or means nothing with that outcome.
+        """
+        for field in _FIELDS - _MEANT[self.outcome]:
+            if (given := getattr(self, field)) is not None:
+                rule = f"means nothing with the outcome {self.outcome}"
+                raise InvalidArgument(field, given, rule)
+        return Settlement(
+            self.receipt,
+            self.outcome,
+            None if self.delay is None else checks.duration("delay", self.delay),
+            checks.reason(self.reason),
+            None
+            if self.duration is None
+            else checks.duration("duration", self.duration, MIN_LEASE, MAX_LEASE),
+        )
+
+    @classmethod
+    def of(cls, settlement: Settlement) -> SettlementIn:
+        """A settlement in words: just those fields that go with its outcome."""
+        held, outcome = settlement.receipt, settlement.outcome
+        meant = _MEANT[outcome]
+        text = held if isinstance(held, str) else held.receipt
+        return cls(
+            receipt=text if text.isascii() else ascii(text),  # none of ours, and it may not travel
+            outcome=outcome,
+            delay=seconds(settlement.delay) if "delay" in meant else None,
+            reason=settlement.reason if "reason" in meant else None,
+            duration=seconds(settlement.duration) if "duration" in meant else None,
+        )
+
+
+_FIELDS = frozenset({"delay", "reason", "duration"})
+_MEANT: dict[Outcome, frozenset[str]] = {
+    Outcome.ACK: frozenset(),
+    Outcome.NACK: frozenset({"delay", "reason"}),
+    Outcome.RELEASE: frozenset({"delay"}),
+    Outcome.REJECT: frozenset({"reason"}),
+    Outcome.EXTEND: frozenset({"duration"}),
+}
+"""The fields that go with an outcome."""
+
+
+def seconds(milliseconds: int | None) -> Seconds | None:
+    """A duration of the core as it travels."""
+    if milliseconds is None:
+        return None
+    whole, rest = divmod(milliseconds, 1000)
+    return milliseconds / 1000 if rest else whole
+
+
+def milliseconds(
+    field: str, value: Seconds | None, low: float = 0, high: float = checks.MAX_DURATION
+) -> int | None:
+    """A duration that travelled, checked, as the core has it.
+
+    Raises:
+        InvalidArgument: it is out of its range.
+    """
+    return None if value is None else checks.duration(field, value, low, high)
