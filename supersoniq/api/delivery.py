@@ -20,7 +20,8 @@ __all__ = ["Delivery", "failure_of"]
 
 log = logging.getLogger("supersoniq")
 
-_ACK = Outcome.ACK  # looking up a member of an enum is slow in Python 3.11
+# Looking up a member of an enum is slow in Python 3.11.
+_ACK, _EXTEND = Outcome.ACK, Outcome.EXTEND
 
 
 def failure_of(error: BaseException) -> str:
@@ -47,6 +48,7 @@ class Delivery:
         "_length",
         "_message",
         "_trusted",
+        "ending",
         "lease",
         "lost",
         "settled",
@@ -57,6 +59,8 @@ class Delivery:
         """What the store gave; its ``receipt`` settles it from anywhere."""
         self.lost = False
         """Whether the lease is known to be lost."""
+        self.ending = False
+        """Whether a settlement is under way. An extension that it overtakes is no lost lease."""
         self.settled: Outcome | None = None
         """What was said of it, once that was accepted."""
         self._engine = engine
@@ -222,13 +226,21 @@ class Delivery:
     async def _settle(self, settlement: Settlement) -> int | None:
         op = Settle(self.lease.queue, (settlement,))
         engine = self._engine
-        verdicts = engine.direct(op) if engine.direct is not None else await engine.call(op)
+        ends = settlement.outcome is not _EXTEND
+        if ends:
+            self.ending = True
+        try:
+            verdicts = engine.direct(op) if engine.direct is not None else await engine.call(op)
+        except BaseException:
+            if ends:
+                self.ending = False
+            raise
         verdict: int | SupersoniqError | None = verdicts[0]
         if verdict is None:
             self.settled = settlement.outcome
             engine.held.discard(self)
         elif isinstance(verdict, SupersoniqError):
-            if isinstance(verdict, LeaseLost):
+            if isinstance(verdict, LeaseLost) and (ends or not self.ending):
                 self.lost = True
                 engine.held.discard(self)
             raise verdict
@@ -284,8 +296,7 @@ class Delivery:
         try:
             await self.extend(self._length / 1000)
         except LeaseLost:
-            self.lost = self.settled is None
-            return None
+            return None if self.lost else self._length / 3000
         except Closed:
             return None
         except SupersoniqError as error:

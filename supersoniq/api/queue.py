@@ -209,7 +209,14 @@ class Queue:
         """
         acked = Outcome.ACK  # once: in Python 3.11, looking it up takes as long as using it
         settlements = [Settlement(delivery.lease, acked) for delivery in deliveries]
-        verdicts = await self.engine.call(ops.Settle(self.name, settlements))
+        for delivery in deliveries:
+            delivery.ending = True
+        try:
+            verdicts = await self.engine.call(ops.Settle(self.name, settlements))
+        except BaseException:
+            for delivery in deliveries:
+                delivery.ending = False
+            raise
         self.engine.held.difference_update(deliveries)
         for delivery, verdict in zip(deliveries, verdicts, strict=True):
             if verdict is None:

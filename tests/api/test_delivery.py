@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 import supersoniq
+from supersoniq.api.broker import Broker
+from supersoniq.backends.memory import MemoryBackend
+from supersoniq.core.ops import AnyOp
+from supersoniq.port import Result
 
 
 async def one(broker: supersoniq.Broker, **policy: float) -> supersoniq.Delivery:
@@ -187,5 +192,45 @@ def test_ack_many_gives_each_its_verdict(url: str) -> None:
             verdicts = await queue.ack_many(deliveries)
             assert [type(v) for v in verdicts] == [type(None), supersoniq.LeaseLost, type(None)]
             assert (await queue.stats()).acked == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_extension_that_an_ack_overtakes_is_no_lost_lease(many: bool) -> None:
+    """The store may carry out what is under way together in any order."""
+
+    class Reordering(MemoryBackend):
+        """Every ack before every extension, answered in the order of asking."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.direct = None
+
+        async def execute(self, batch: Sequence[AnyOp]) -> list[Result]:
+            await asyncio.sleep(0.06)
+            later = [op for op in batch if "extend" in repr(op)]
+            done = {id(op): op for op in [*(op for op in batch if op not in later), *later]}
+            results = dict(zip(done, await super().execute(list(done.values())), strict=True))
+            return [results[id(op)] for op in batch]
+
+    async def main() -> None:
+        async with Broker(Reordering()) as broker:
+            queue = broker.queue("q", lease=0.3)
+            await queue.publish("work")
+            delivery = await queue.get()
+            assert delivery is not None
+            async with delivery:
+                # Both are under way at once, the extension first.
+                busy = asyncio.ensure_future(queue.stats())
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                extension = asyncio.ensure_future(delivery._keep())
+                await asyncio.sleep(0)
+                await (queue.ack_many([delivery]) if many else delivery.ack())
+                await busy
+                await extension
+                assert not delivery.lost
+            assert (await queue.stats()).acked == 1
 
     asyncio.run(main())
