@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketClose
 
@@ -18,6 +19,7 @@ from supersoniq.adapters.http.paths import Paths
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.adapters.http.publish import publish
 from supersoniq.adapters.http.service import Receive, Scope, Send, Service
+from supersoniq.adapters.ws.endpoint import Sockets, upgrade
 from supersoniq.api.broker import Broker
 from supersoniq.core.errors import InvalidSetting
 
@@ -51,6 +53,7 @@ REST: dict[str, Methods] = {
     "/stats": {"GET": manage.all_stats},
     "/health/live": {"GET": about.live},
     "/health/ready": {"GET": about.ready},
+    "/ws": {"GET": upgrade},
     "/": {"GET": about.index},
 }
 
@@ -68,6 +71,13 @@ def create_app(
     body_timeout: float = Limits.body_timeout,
     send_timeout: float = Limits.send_timeout,
     keep_alive: float = Limits.keep_alive,
+    hello_timeout: float = Limits.hello_timeout,
+    max_sockets: int = Limits.max_sockets,
+    max_subscriptions: int = Limits.max_subscriptions,
+    max_credit: int = Limits.max_credit,
+    max_requests: int = Limits.max_requests,
+    max_outbox: int = Limits.max_outbox,
+    allow_origins: Iterable[str] = (),
 ) -> App:
     """An ASGI app for a broker's queues: to be served alone, or mounted under any prefix.
 
@@ -86,6 +96,14 @@ def create_app(
         body_timeout: seconds within which a body must arrive; 30.
         send_timeout: seconds within which a client must make room for an answer; 30.
         keep_alive: seconds of silence in an event stream; 15.
+        hello_timeout: seconds within which a WebSocket must send its first frame; 10.
+        max_sockets: WebSockets at the same time; 10,000.
+        max_subscriptions: subscriptions of one WebSocket; 100.
+        max_credit: deliveries that one WebSocket may hold unsettled; 10,000.
+        max_requests: requests of one WebSocket that are under way; 1,000.
+        max_outbox: bytes that wait to be sent to one WebSocket; 4 MiB.
+        allow_origins: origins whose web pages may open a WebSocket, beside those of this host;
+            ``"*"`` is any.
 
     Raises:
         InvalidSetting: one of them cannot be.
@@ -103,8 +121,14 @@ def create_app(
         body_timeout=body_timeout,
         send_timeout=send_timeout,
         keep_alive=keep_alive,
+        hello_timeout=hello_timeout,
+        max_sockets=max_sockets,
+        max_subscriptions=max_subscriptions,
+        max_credit=max_credit,
+        max_requests=max_requests,
+        max_outbox=max_outbox,
     )
-    return App(Service(broker, limits))
+    return App(Service(broker, limits), allow_origins)
 
 
 class App(Starlette):
@@ -112,17 +136,20 @@ class App(Starlette):
 
     Args:
         service: what the handlers share.
+        allow_origins: whose pages may open a WebSocket, beside those of this host.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, allow_origins: Iterable[str] = ()) -> None:
         super().__init__()
         self.service = service
+        self.sockets = Sockets(service, allow_origins)
         self._nothing = Endpoint(service, {})
         self.router = Paths(_endpoints(service), _lifespan)
+        self.router.routes.append(WebSocketRoute("/ws", self.sockets, name="websocket"))
         self.router.default = self._not_found
 
     def drain(self) -> None:
-        """End every long poll and event stream, so that the server can stop.
+        """End every long poll, event stream and WebSocket, so that the server can stop.
 
         ``serve`` calls it. Another server should be given a time-out for its graceful shutdown, or
         have this called when it begins.

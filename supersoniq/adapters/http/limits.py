@@ -40,6 +40,18 @@ class Limits:
     """Seconds within which a client must make room for more of an answer."""
     keep_alive: float = 15.0
     """Seconds of silence in an event stream, at most."""
+    hello_timeout: float = 10.0
+    """Seconds within which a WebSocket must send its first frame."""
+    max_sockets: int = 10_000
+    """WebSockets at the same time."""
+    max_subscriptions: int = 100
+    """Subscriptions of one WebSocket."""
+    max_credit: int = 10_000
+    """Deliveries that one WebSocket may hold unsettled."""
+    max_requests: int = 1000
+    """Requests of one WebSocket under way; beyond them nothing more is read."""
+    max_outbox: int = 4 * 1024 * 1024
+    """Bytes that wait to be sent to one WebSocket, beyond which nothing is made for it."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

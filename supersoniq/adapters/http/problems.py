@@ -73,6 +73,8 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
             fields.append((b"allow", self.allow.encode()))
         if self.status == 408:
             fields.append((b"connection", b"close"))
+        if self.status == 426:
+            fields.append((b"upgrade", b"websocket"))
         return fields
 
 
@@ -83,6 +85,7 @@ REFUSALS = {
     408: "request-timeout",
     413: "body-too-large",
     415: "unsupported-media-type",
+    426: "upgrade-required",
     500: "internal-error",
 }
 """The codes of what is wrong with a request whatever the queue, and of a bug."""

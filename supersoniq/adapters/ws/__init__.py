@@ -1,0 +1,17 @@
+"""The WebSocket face: ``GET /ws``; its protocol is told in ``docs/websocket.md``.
+
+    endpoint   a connection's beginning: who may connect, which subprotocol, the count of them
+    gate       whether a page of that origin may connect; where a token will be looked at
+    session    one connection: reads frames, sees to each, ends in one of the ways of ``farewell``
+    requests   what a request does: publish, settle, subscribe, credit, unsubscribe, ping
+    frames     every frame, both ways, as a typed struct
+    codec      the two subprotocols: from bytes to those structs and back
+    outbox     what waits to be sent, within bounds, and what happens if it is not taken
+    held       what a connection was given and has not settled
+    work       a subscription that leases, within a credit
+    broadcast  a subscription that is told every event
+    farewell   how connections end: close codes, reasons, whether to come back
+
+Nothing here decides anything about messages. Requests are handed to the engine in the order in
+which they arrive, without a task for each: their answers come when they come.
+"""

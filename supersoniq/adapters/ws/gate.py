@@ -1,0 +1,81 @@
+"""Who may connect: looked at before the WebSocket is accepted.
+
+Browsers let any web page open a WebSocket to any server, and say only by ``Origin`` which page it
+was. Programs send no ``Origin``. So a page may connect if it came from this very host, or from one
+that was allowed by name.
+
+``admit`` is the one door: it is also where a token will be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from supersoniq.adapters.http.service import Scope
+from supersoniq.core.errors import InvalidSetting, PermissionDenied
+
+__all__ = ["Gate"]
+
+PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+class Gate:
+    """Lets connections in.
+
+    Args:
+        origins: origins beside the server's own, such as ``https://app.example.com``; ``*`` is any.
+
+    Raises:
+        InvalidSetting: one of them is no origin.
+    """
+
+    def __init__(self, origins: Iterable[str] = ()) -> None:
+        if isinstance(origins, str):
+            raise InvalidSetting("allow_origins", origins, "takes several, not one string")
+        self._origins = {_checked(origin) for origin in origins}
+
+    def admit(self, scope: Scope) -> None:
+        """Let a connection in.
+
+        Raises:
+            PermissionDenied: its page is a stranger.
+        """
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        given = [value for name, value in headers if name == b"origin"]
+        if not given or "*" in self._origins:
+            return
+        origin = b",".join(given).decode("latin-1").lower()
+        if origin in self._origins:
+            return
+        host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
+        if _same(origin, host.lower(), scope["scheme"]):
+            return
+        raise PermissionDenied(f"pages of {origin[:200]} may not connect; see allow_origins")
+
+
+def _same(origin: str, host: str, scheme: str) -> bool:
+    """Whether a page came from the host that it connects to."""
+    try:
+        page, server = urlsplit(origin), urlsplit(f"{scheme}://{host}")
+        if page.scheme not in ("http", "https") or page.hostname is None:
+            return False
+        if page.hostname != server.hostname:
+            return False
+        # A proxy that ends TLS tells which host was asked for, but not in which scheme.
+        if page.port is None and server.port is None:
+            return True
+        return (page.port or PORTS[page.scheme]) == (server.port or PORTS.get(scheme))
+    except ValueError:
+        return False
+
+
+def _checked(origin: Any) -> str:
+    if origin == "*":
+        return "*"
+    if isinstance(origin, str):
+        parts = urlsplit(origin)
+        if parts.scheme and parts.netloc and f"{parts.scheme}://{parts.netloc}" == origin.lower():
+            return origin.lower()
+    raise InvalidSetting("allow_origins", origin, "takes origins, as https://app.example.com")

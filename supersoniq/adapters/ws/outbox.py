@@ -1,0 +1,91 @@
+"""What waits to be sent.
+
+Nobody who makes frames may run ahead of the reader at the other end: whoever has one waits for
+``room`` first. So what waits here is bounded by ``limit`` and one frame of each who waits. A frame
+that is not taken within the deadline means that the reader is to be cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from supersoniq.adapters.http.deadlines import Deadlines
+from supersoniq.adapters.http.service import Send
+
+__all__ = ["Outbox"]
+
+MOST = 1000
+"""Frames that may wait, whatever their size."""
+
+
+class Outbox:
+    """Frames to be sent, in their order.
+
+    Args:
+        send: ASGI's.
+        text: whether frames go as text.
+        limit: bytes that may wait.
+        deadline: within which each frame must be taken.
+    """
+
+    def __init__(self, send: Send, text: bool, limit: int, deadline: Deadlines) -> None:
+        self._send = send
+        self._text = text
+        self._limit = limit
+        self._deadline = deadline
+        self._frames: deque[bytes] = deque()
+        self._size = 0
+        self._filled = asyncio.Event()
+        self._roomy = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    def put(self, frame: bytes) -> None:
+        """Have a frame sent. Whoever may put many waits for ``room`` before each."""
+        self._frames.append(frame)
+        self._size += len(frame)
+        self._filled.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be put here now."""
+        return self._size >= self._limit or len(self._frames) >= MOST
+
+    async def room(self) -> None:
+        """Wait until it is not full; at once if it is not."""
+        while self.full:
+            self._roomy.clear()
+            await self._roomy.wait()
+
+    async def run(self) -> None:
+        """Send, for ever.
+
+        Raises:
+            TimeoutError: a frame was not taken in time.
+            Exception: whatever ``send`` raises when there is nobody left.
+        """
+        while True:
+            while self._frames:
+                frame = self._frames[0]
+                with self._deadline():
+                    await self.send(frame)
+                self._frames.popleft()
+                self._size -= len(frame)
+                if not self.full:
+                    self._roomy.set()
+            self._empty.set()
+            self._filled.clear()
+            await self._filled.wait()
+
+    async def flushed(self) -> None:
+        """Wait until all is sent, while ``run`` runs."""
+        while self._frames:
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame past all that wait."""
+        if self._text:
+            await self._send({"type": "websocket.send", "text": frame.decode()})
+        else:
+            await self._send({"type": "websocket.send", "bytes": frame})

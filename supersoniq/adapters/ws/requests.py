@@ -1,0 +1,216 @@
+"""What each type of request does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.problems import problem_of
+from supersoniq.adapters.http.wire import Verdict
+from supersoniq.adapters.ws.broadcast import Broadcast, Feed
+from supersoniq.adapters.ws.frames import (
+    Credit,
+    Ok,
+    Ping,
+    Publish,
+    Request,
+    Settle,
+    Subscribe,
+    Unsubscribe,
+)
+from supersoniq.adapters.ws.session import ITEM, Handler, Session, Subscription
+from supersoniq.adapters.ws.work import Work
+from supersoniq.api.watch import event_kinds
+from supersoniq.core import checks, ops
+from supersoniq.core.errors import InvalidArgument, RateLimited, SupersoniqError
+from supersoniq.core.messages import Entry, Event, EventKind, Published
+from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
+from supersoniq.wire.answers import PublishedOut
+
+__all__ = ["HANDLERS"]
+
+
+def publish(session: Session, asked: Publish, size: int) -> None:
+    """``publish``: all or none."""
+    queue = checks.queue_name(asked.queue)
+    _count(session, "messages", asked.messages)
+    entries: list[Entry] = []
+    for number, message in enumerate(asked.messages):
+        try:
+            entries.append(message.entry())
+        except InvalidArgument as error:
+            raise decode.within(error, f"messages[{number}]") from None
+
+    def answer(stored: list[Published]) -> Ok:
+        told = [PublishedOut(each.id, each.duplicate, each.durability) for each in stored]
+        return Ok(id=asked.id, published=told)
+
+    if not entries:
+        session.put(answer([]))
+        return
+    size = max(size, ITEM * len(entries))
+    session.call(asked.id, ops.Publish(queue, entries), size, answer)
+
+
+def settle(session: Session, asked: Settle, size: int) -> None:
+    """``settle``: a verdict each."""
+    queue = checks.queue_name(asked.queue)
+    _count(session, "settlements", asked.settlements)
+    held = session.held
+    given: list[ops.Settlement] = []
+    wrong: dict[int, SupersoniqError] = {}
+    for number, each in enumerate(asked.settlements):
+        try:
+            given.append(each.settlement())
+        except InvalidArgument as error:
+            wrong[number] = decode.within(error, f"settlements[{number}]")
+    settlements = [held.begin(queue, each) for each in given]
+
+    def answer(verdicts: Sequence[ops.Verdict]) -> Ok:
+        held.end(settlements, verdicts)
+        told = list(map(_verdict, verdicts))
+        for number, error in wrong.items():
+            told.insert(number, _verdict(error))
+        return Ok(id=asked.id, verdicts=told)
+
+    if not settlements:
+        session.put(answer([]))
+        return
+    size = max(size, ITEM * len(asked.settlements))
+    op = ops.Settle(queue, settlements)
+    session.call(asked.id, op, size, answer, lambda: held.end(settlements, None))
+
+
+def subscribe(session: Session, asked: Subscribe, _size: int) -> None:
+    """``subscribe``, in either mode."""
+    queue = checks.queue_name(asked.queue)
+    foreign = ("since", "kinds") if asked.mode == "work" else ("credit", "lease", "recipient")
+    for field in foreign:
+        if (value := getattr(asked, field)) is not None:
+            raise InvalidArgument(field, value, f"means nothing with the mode {asked.mode}")
+    if session.crowded:
+        raise RateLimited(1)
+    if asked.mode == "work":
+        _work(session, asked, queue)
+    else:
+        kinds = event_kinds(asked.kinds if asked.kinds is not None else (EventKind.PUBLISHED,))
+        if asked.since is not None:
+            checks.integer("since", asked.since, 0, 2**63 - 1)
+        # It has its number, and so its place, from now on: many of them cannot slip past the bound.
+        number = session.next_number()
+        session.start(number, _broadcast(session, asked, queue, kinds, number))
+
+
+def _work(session: Session, asked: Subscribe, queue: str) -> None:
+    if asked.credit is None:
+        raise InvalidArgument("credit", None, "is missing")
+    _affordable(session, asked.credit, None)
+    if asked.recipient is not None:
+        checks.label("recipient", asked.recipient, checks.MAX_SUBJECT)
+    length = None
+    if asked.lease is not None:
+        length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
+    number = session.next_number()
+    session.put(Ok(id=asked.id, subscription=number))
+    session.keep(Work(session, number, queue, asked.credit, asked.recipient, length, asked.content))
+
+
+async def _broadcast(
+    session: Session, asked: Subscribe, queue: str, kinds: frozenset[EventKind], number: int
+) -> None:
+    """Look where it starts, say so, and begin."""
+    try:
+        await session.service.call(ops.Describe(queue))
+        feed = Feed(session.engine, queue, asked.since, kinds, _there)
+        first: Event | None = None
+        try:
+            await feed.start()
+            offset, missed = feed.offset, False
+            if asked.since is not None:
+                offset = asked.since
+                first = await feed.next(0)
+                if first is not None and first.kind is EventKind.GAP:
+                    offset, missed, first = first.offset, True, None
+        except BaseException:
+            feed.stop()
+            raise
+    except SupersoniqError as error:
+        session.refuse(error, asked.id)
+        return
+    assert offset is not None
+    session.put(Ok(id=asked.id, subscription=number, offset=offset, missed=missed))
+    session.keep(Broadcast(session, number, feed, first, asked.content))
+
+
+async def _there() -> None:
+    """The queue has been looked for already."""
+
+
+def credit(session: Session, asked: Credit, _size: int) -> None:
+    """``credit``: a new one for a subscription."""
+    found = _subscription(session, asked.subscription)
+    if not isinstance(found, Work):
+        raise InvalidArgument("subscription", asked.subscription, "has no credit: it broadcasts")
+    _affordable(session, asked.credit, found)
+    session.put(Ok(id=asked.id, subscription=found.number))
+    found.set_credit(asked.credit)
+
+
+def unsubscribe(session: Session, asked: Unsubscribe, _size: int) -> None:
+    """``unsubscribe``: no more; what was delivered is still to be settled."""
+    found = _subscription(session, asked.subscription)
+    session.stop(found.number)
+    session.put(Ok(id=asked.id, subscription=found.number))
+
+
+def ping(session: Session, asked: Ping, _size: int) -> None:
+    """``ping``: yes."""
+    session.put(Ok(id=asked.id))
+
+
+HANDLERS: dict[type[Request], Handler] = {
+    Publish: publish,
+    Settle: settle,
+    Subscribe: subscribe,
+    Credit: credit,
+    Unsubscribe: unsubscribe,
+    Ping: ping,
+}
+
+
+def _subscription(session: Session, number: int) -> Subscription:
+    found = session.subscriptions.get(number)
+    if found is None:
+        raise InvalidArgument("subscription", number, "is none of this connection")
+    return found
+
+
+def _affordable(session: Session, credit: int, instead_of: Work | None) -> None:
+    """Check a credit: with all others, and what ended subscriptions left unsettled, not too much.
+
+    Raises:
+        InvalidArgument: it is no credit, or they are too many together.
+    """
+    most = session.limits.max_credit
+    checks.integer("credit", credit, 0, most)
+    live = [each for each in session.subscriptions.values() if isinstance(each, Work)]
+    given = sum(max(each.credit, each.unsettled) for each in live if each is not instead_of)
+    left = len(session.held) - sum(each.unsettled for each in live)
+    if given + left + credit > most:
+        rule = f"with all else that this connection may hold it is over {most}"
+        raise InvalidArgument("credit", credit, rule)
+
+
+def _count(session: Session, field: str, items: list[Any]) -> None:
+    most = session.limits.max_batch
+    if len(items) > most:
+        raise InvalidArgument(field, len(items), f"takes at most {most} at once")
+
+
+def _verdict(result: ops.Verdict) -> Verdict:
+    if isinstance(result, SupersoniqError):
+        return Verdict(False, problem=msgspec.to_builtins(problem_of(result)))
+    return Verdict(True, result)

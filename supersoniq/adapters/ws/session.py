@@ -1,0 +1,367 @@
+"""One connection, from ``welcome`` to ``bye``.
+
+**Reading.** Each frame is seen to as it arrives: a request becomes an operation, which the engine
+gets at once, in order, and whose answer is sent when it comes. So requests of one connection run
+side by side, and a hundred of them make one batch. What is under way is bounded by number and size;
+beyond that nothing more is read, and the client's sends wait.
+
+**Ending.** However it ends (the client closes or vanishes, breaks the protocol, does not read; the
+server stops, the broker is closed, the task is cancelled), what the client held is released before
+anything else is waited for. A client that is still there is told why in ``bye``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+import supersoniq
+from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
+from supersoniq.adapters.http.service import Receive, Send, Service
+from supersoniq.adapters.ws.broadcast import Broadcast
+from supersoniq.adapters.ws.codec import BadFrame, Codec, Unreadable
+from supersoniq.adapters.ws.farewell import (
+    BAD_FRAME,
+    BUG,
+    GOING_AWAY,
+    NO_HELLO,
+    SLOW_READER,
+    TOO_BIG,
+    Farewell,
+)
+from supersoniq.adapters.ws.frames import Bye, ErrorOut, Ok, Out, Request, Welcome
+from supersoniq.adapters.ws.held import Held
+from supersoniq.adapters.ws.outbox import Outbox
+from supersoniq.adapters.ws.work import Work
+from supersoniq.core.errors import Closed, SupersoniqError
+from supersoniq.core.ops import AnyOp
+
+__all__ = ["Session"]
+
+log = logging.getLogger("supersoniq.ws")
+
+PATIENCE = 1.0
+"""Seconds for what is under way to be finished, and again for the farewell to be taken."""
+ITEM = 256
+"""Bytes that each message or settlement of a request counts for at least: its answer's."""
+Subscription = Work | Broadcast
+Handler = Callable[["Session", Any, int], None]
+
+
+class Session:
+    """One connection, once it is accepted.
+
+    Args:
+        service: what all connections share.
+        codec: its subprotocol.
+        handlers: what sees to each type of request; is given the session, the request, its size.
+        receive, send: ASGI's.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        codec: Codec,
+        handlers: dict[type[Request], Handler],
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self.service = service
+        self.engine = service.engine
+        self.limits = service.limits
+        self.codec = codec
+        self.outbox = Outbox(send, codec.text, self.limits.max_outbox, service.send_deadline)
+        self.held = Held(self.engine)
+        self.subscriptions: dict[int, Subscription] = {}
+        self._handlers = handlers
+        self._receive = receive
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._numbers = 0
+        self._pending = 0
+        self._size = 0
+        self._less = asyncio.Event()
+        self._over: asyncio.Future[Farewell | None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Serve it until it ends."""
+        away = self.service.stay(lambda: self.end(GOING_AWAY))
+        closed = self.engine.on_close(self._closing)
+        self.put(
+            Welcome(
+                server="supersoniq",
+                version=supersoniq.__version__,
+                durability=self.service.broker.backend.capabilities.durability,
+                limits=self._told_limits(),
+            )
+        )
+        reader = self._loop.create_task(self._read())
+        writer = self._loop.create_task(self.outbox.run())
+        reader.add_done_callback(self._stopped_reading)
+        writer.add_done_callback(self._stopped_writing)
+        farewell: Farewell | None = None
+        try:
+            farewell = await asyncio.shield(self._over)
+        finally:
+            away()
+            closed()
+            # Those who lease are stopped first, then comes what was leased: nothing slips between.
+            self.end(None)
+            tasks = [reader, *self._tasks.values()]
+            for task in tasks:
+                task.cancel()
+            self.held.release()
+            try:
+                await asyncio.wait(tasks)
+                if farewell is not None:
+                    await self._say(farewell, writer)
+            finally:
+                writer.cancel()
+                self._ended.set_result(None)
+                await asyncio.wait((writer,))
+
+    def end(self, farewell: Farewell | None) -> None:
+        """Have it end; ``None``: there is nobody to be told. Only the first time counts."""
+        if not self._over.done():
+            self._over.set_result(farewell)
+            # At once: when all connections end together, none must lease what another releases.
+            for task in self._tasks.values():
+                task.cancel()
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        await asyncio.shield(self._ended)
+
+    def _closing(self) -> asyncio.Future[None]:
+        self.end(GOING_AWAY.because("the broker is closed"))
+        return self._ended
+
+    async def _say(self, farewell: Farewell, writer: asyncio.Task[None]) -> None:
+        """Tell the client why, and close."""
+        bye = self.codec.write(
+            Bye(
+                code=farewell.code,
+                reason=farewell.reason,
+                detail=farewell.detail or farewell.reason,
+                retry=farewell.retry_after is not None,
+                retry_after=farewell.retry_after or 0,
+            )
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._pending:
+                    self._less.clear()
+                    await self._less.wait()
+        except TimeoutError:
+            log.info("a connection ends with %d requests under way", self._pending)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                if writer.done():
+                    await self.outbox.send(bye)  # all else that waits is dropped
+                else:
+                    self.outbox.put(bye)
+                    await self.outbox.flushed()
+                close = {"type": "websocket.close", "code": farewell.code}
+                await self._send({**close, "reason": farewell.reason})
+        except Exception as error:
+            # It has left meanwhile, or does not read: the connection is cut.
+            log.debug("a client could not be told %s: %r", farewell.reason, error)
+
+    def _stopped_reading(self, task: asyncio.Task[Farewell | None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.error("reading a WebSocket failed", exc_info=error)
+        self.end(BUG if error is not None else task.result())
+
+    def _stopped_writing(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, TimeoutError):
+            detail = f"a frame was not taken within {self.limits.send_timeout:g} s"
+            self.end(SLOW_READER.because(detail))
+        else:
+            log.debug("a WebSocket is gone: %r", error)
+            self.end(None)
+
+    # What arrives.
+
+    async def _read(self) -> Farewell | None:
+        """Read frames and see to them; gives how it ended."""
+        try:
+            async with asyncio.timeout(self.limits.hello_timeout):
+                message = await self._receive()
+        except TimeoutError:
+            return NO_HELLO.because(f"no frame within {self.limits.hello_timeout:g} s")
+        while message["type"] == "websocket.receive":
+            text = message.get("text")
+            if (text is not None) is not self.codec.text:
+                kind = "text" if self.codec.text else "binary"
+                return BAD_FRAME.because(f"frames of {self.codec.name} are {kind}")
+            raw = text.encode() if text is not None else message["bytes"]
+            if len(raw) > self.limits.max_body:
+                return TOO_BIG.because(f"a frame may have {self.limits.max_body} bytes")
+            try:
+                self._see_to(raw)
+            except Unreadable as error:
+                return BAD_FRAME.because(f"a frame {error}")
+            while self._busy():
+                self._less.clear()
+                await self._less.wait()
+            await self.outbox.room()
+            message = await self._receive()
+        return None
+
+    def _see_to(self, raw: bytes) -> None:
+        try:
+            request = self.codec.read(raw)
+        except BadFrame as bad:
+            self.refuse(bad.error, bad.id)
+            return
+        try:
+            self._handlers[type(request)](self, request, len(raw))
+        except SupersoniqError as error:
+            self.refuse(error, request.id)
+        except Exception:
+            self.failed(request.id)
+
+    def _busy(self) -> bool:
+        return self._pending >= self.limits.max_requests or self._size >= self.limits.max_outbox
+
+    # What requests do.
+
+    def call(
+        self,
+        id: int | str,
+        op: AnyOp,
+        size: int,
+        answer: Callable[[Any], Ok],
+        lost: Callable[[], None] | None = None,
+    ) -> None:
+        """Carry out an operation and answer the request.
+
+        Args:
+            id: the request's.
+            op: the operation.
+            size: of the request or of its answer, whichever is larger, in bytes.
+            answer: makes the answer from the operation's result.
+            lost: called if there is none.
+        """
+        self._pending += 1
+        self._size += size
+
+        def done(result: Any) -> None:
+            self._finished(size)
+            try:
+                self.put(answer(result))
+            except Exception:
+                self.failed(id)
+
+        def failed(error: Exception) -> None:
+            self._finished(size)
+            if lost is not None:
+                lost()
+            if isinstance(error, SupersoniqError):
+                self.refuse(error, id)
+            else:
+                self.failed(id, error)
+
+        self.engine.submit(op, done, failed)
+
+    def _finished(self, size: int) -> None:
+        self._pending -= 1
+        self._size -= size
+        self._less.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it has as many subscriptions as it may have, beginning ones counted."""
+        return len(self._tasks) >= self.limits.max_subscriptions
+
+    def next_number(self) -> int:
+        """The number of a new subscription."""
+        self._numbers += 1
+        return self._numbers
+
+    def keep(self, subscription: Subscription) -> None:
+        """Begin a subscription."""
+        number = subscription.number
+        self.subscriptions[number] = subscription
+        self.start(number, self._pump(subscription))
+
+    def start(self, number: int, work: Any) -> None:
+        """Run something in the background for as long as the session, or until ``stop``."""
+        task = self._tasks[number] = self._loop.create_task(work)
+        task.add_done_callback(lambda task: self._done(number, task))
+
+    def stop(self, number: int) -> None:
+        """End a subscription. Nothing comes of it any more."""
+        del self.subscriptions[number]
+        self._tasks.pop(number).cancel()
+
+    def _done(self, number: int, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(number) is task:
+            del self._tasks[number]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a WebSocket's subscription failed", exc_info=error)
+
+    async def _pump(self, subscription: Subscription) -> None:
+        number = subscription.number
+        try:
+            await subscription.run()
+        except Closed:
+            self.end(GOING_AWAY.because("the broker is closed"))
+        except SupersoniqError as error:
+            self.subscriptions.pop(number, None)
+            self.put(ErrorOut(subscription=number, problem=problem_of(error)))
+        except Exception:
+            self.subscriptions.pop(number, None)
+            self.put(ErrorOut(subscription=number, problem=_bug()))
+            raise
+
+    # What leaves.
+
+    def put(self, frame: Out) -> None:
+        """Send a frame when its turn comes."""
+        self.outbox.put(self.codec.write(frame))
+
+    def refuse(self, error: SupersoniqError, id: int | str | None) -> None:
+        """Answer a request with an error."""
+        problem = problem_of(error)
+        try:
+            self.put(ErrorOut(id=id, problem=problem))
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            # A client's own text within it cannot be sent.
+            problem.detail, problem.data = problem.title, {}
+            self.put(ErrorOut(id=id, problem=problem))
+
+    def failed(self, id: int | str, error: Exception | None = None) -> None:
+        """Answer a request with our own fault."""
+        log.error("a WebSocket request failed", exc_info=error or True)
+        self.put(ErrorOut(id=id, problem=_bug()))
+
+    def _told_limits(self) -> dict[str, int | float]:
+        limits = self.limits
+        return {
+            "max_frame": limits.max_body,
+            "max_depth": limits.max_depth,
+            "max_batch": limits.max_batch,
+            "max_credit": limits.max_credit,
+            "max_subscriptions": limits.max_subscriptions,
+            "hello_timeout": limits.hello_timeout,
+            "send_timeout": limits.send_timeout,
+        }
+
+
+def _bug() -> Problem:
+    return Refusal(500, "a bug; the server's log says more").problem
