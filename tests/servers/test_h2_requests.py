@@ -268,20 +268,24 @@ def test_no_stream_stalls_another() -> None:
 
 
 def test_answers_share_the_connection() -> None:
-    """A small answer does not wait behind large ones that have begun before it."""
+    """A small answer does not wait behind large ones that nobody takes."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await say(send, bytes(10_000_000 if scope["path"] == "/large" else 10))
+        await say(send, bytes(2_000_000 if scope["path"] == "/large" else 10))
 
     async def main() -> None:
         async with serving(app) as server, client(server) as one:
-            large = [one.request("/large") for _ in range(4)]
-            await asyncio.sleep(0.05)
-            small = one.request("/small")
-            await one.answer(small, 3)
-            assert not all(one.answers[number].done.is_set() for number in large)
+            one.take = False
+            one.h2.increment_flow_control_window(2**30)
+            large = [one.request("/large") for _ in range(20)]
+            await until(lambda: all(len(one.answers[n].body) > 64_000 for n in large))
+            assert (await one.get("/small")).status == 200
+            one.take = True
             for number in large:
-                assert len((await one.answer(number, 30)).body) == 10_000_000
+                one.h2.increment_flow_control_window(2**30, number)
+            one.flush()
+            for number in large:
+                assert len((await one.answer(number, 30)).body) == 2_000_000
 
     run(main)
 

@@ -3,6 +3,11 @@
 The stream says first where it starts: an offset that a client can resume from even if nothing has
 happened yet. When nothing happens for long, a sign of life is sent, so that both sides notice a
 dead connection. Events wait in the store, never here: a client that reads slowly is told of a gap.
+
+Where the client takes server push (HTTP/2), a new message is pushed after RFC 8030, section 6: as a
+promised ``GET`` of the message itself, with the event's offset in ``last-event-id``. What cannot be
+pushed is in the stream. With ``Prefer: wait=0`` the stream is not held: it has what happened since,
+or without a ``since`` the messages that are ready, and ends.
 """
 
 from __future__ import annotations
@@ -18,12 +23,18 @@ from supersoniq.adapters.http.wire import Encoding, EventOut, EventsQuery
 from supersoniq.api.watch import Watch, event_kinds
 from supersoniq.core import checks
 from supersoniq.core.errors import Closed, InvalidArgument, SupersoniqError
-from supersoniq.core.ops import Describe
+from supersoniq.core.ids import parse_id
+from supersoniq.core.messages import Event, EventKind, Message
+from supersoniq.core.ops import Browse, Describe
+from supersoniq.core.states import Status
 
 __all__ = ["events"]
 
 RECONNECT = 1000
 """Milliseconds after which a browser comes back."""
+
+PAGE = 100
+"""Messages that are looked at together."""
 
 
 async def events(exchange: Exchange) -> Reply | None:
@@ -33,6 +44,7 @@ async def events(exchange: Exchange) -> Reply | None:
     asked = exchange.query(EventsQuery)
     kinds = event_kinds(part for part in asked.kinds.split(",") if part)
     since = _last_seen(exchange, asked.since)
+    held = not _wants_no_wait(exchange)
     await exchange.service.call(Describe(queue))
     if exchange.method == "HEAD":
         return Reply(200, kind=kind)
@@ -41,7 +53,10 @@ async def events(exchange: Exchange) -> Reply | None:
         await watch.start()
         while await exchange.receive() is not None:
             pass  # a body means nothing here
-        await exchange.while_present(_Stream(exchange, watch, kind == SSE, asked.content).run())
+        sse = kind == SSE
+        resumed = since is not None or EventKind.PUBLISHED not in kinds
+        stream = _Stream(exchange, watch, sse, asked.content, held, resumed)
+        await exchange.while_present(stream.run())
         await exchange.piece(b"", last=True)
     finally:
         watch.stop()
@@ -51,27 +66,43 @@ async def events(exchange: Exchange) -> Reply | None:
 class _Stream:
     """Sends a watch's events."""
 
-    def __init__(self, exchange: Exchange, watch: Watch, sse: bool, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        watch: Watch,
+        sse: bool,
+        encoding: Encoding,
+        held: bool,
+        resumed: bool,
+    ) -> None:
         self._exchange = exchange
         self._watch = watch
         self._sse = sse
         self._encoding = encoding
+        self._held = held
+        self._resumed = resumed
 
     async def run(self) -> None:
         exchange, watch = self._exchange, self._watch
         fields = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        if not self._held:
+            fields.append((b"preference-applied", b"wait=0"))
         await exchange.begin(SSE if self._sse else NDJSON, fields)
         assert watch.offset is not None
         first = self._frame("start", watch.offset, {"offset": watch.offset, "kind": "start"})
         await exchange.piece(b"retry: %d\n" % RECONNECT + first if self._sse else first)
         try:
+            if not (self._held or self._resumed):
+                await self._tell_ready(watch.offset)
+                return
             while True:
-                event = await watch.next(exchange.limits.keep_alive)
-                if event is None:
+                event = await watch.next(exchange.limits.keep_alive if self._held else 0)
+                if event is not None:
+                    await self._tell(event)
+                elif self._held:
                     await exchange.piece(self._alive())
-                    continue
-                told = EventOut.of(event, self._encoding)
-                await exchange.piece(self._frame(told.kind, told.offset, told))
+                else:
+                    return
         except Closed:
             return
         except SupersoniqError as error:
@@ -80,6 +111,29 @@ class _Stream:
             offset = watch.offset
             told_so = {"offset": offset, "kind": "error", "problem": problem}
             await exchange.piece(self._frame("error", offset, told_so))
+
+    async def _tell(self, event: Event) -> None:
+        exchange = self._exchange
+        if event.kind is EventKind.PUBLISHED and event.message is not None:
+            path = f"{exchange.at_queue()}/messages/{event.message.id}"
+            query = "" if self._encoding == "auto" else f"?content={self._encoding}"
+            offset = (b"last-event-id", b"%d" % event.offset)
+            if await exchange.push(path + query, [offset]):
+                return
+        told = EventOut.of(event, self._encoding)
+        await exchange.piece(self._frame(told.kind, told.offset, told))
+
+    async def _tell_ready(self, offset: int) -> None:
+        """Tell of the messages that nobody has taken, as if they were published now."""
+        exchange, after = self._exchange, None
+        while True:
+            op = Browse(exchange.queue(), Status.READY, after, PAGE)
+            page: list[Message] = await exchange.service.call(op)
+            for message in page:
+                await self._tell(Event(offset, EventKind.PUBLISHED, message.created_at, message))
+            if len(page) < PAGE:
+                return
+            after = parse_id(page[-1].id)
 
     def _alive(self) -> bytes:
         if self._sse:
@@ -101,6 +155,12 @@ def _last_seen(exchange: Exchange, since: int | None) -> int | None:
             raise InvalidArgument("Last-Event-ID", last, "takes an event's offset")
         since = int(last)
     return None if since is None else checks.integer("since", since, 0, 2**63 - 1)
+
+
+def _wants_no_wait(exchange: Exchange) -> bool:
+    """Whether ``Prefer`` (RFC 7240) asks for what there is now."""
+    preferences = (exchange.header(b"prefer") or "").lower().replace(" ", "").split(",")
+    return "wait=0" in preferences
 
 
 async def _ready() -> None:

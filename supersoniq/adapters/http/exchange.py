@@ -291,6 +291,18 @@ class Exchange:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
+    async def push(self, path: str, fields: Fields) -> bool:
+        """Push the answer to a ``GET`` of a path of this app. Gives whether the client takes it.
+
+        See ``supersoniq.servers.h2.push``; other servers push nothing.
+        """
+        ready = self.scope.get("extensions", {}).get("http.response.push", {}).get("ready")
+        if ready is None or not await ready():
+            return False
+        address = self.address(path).decode()
+        await self._send({"type": "http.response.push", "path": address, "headers": fields})
+        return True
+
     def presence(self) -> Presence:
         """Watch whether the client stays; only after the whole body was read."""
         return Presence(self.service, self._receive)

@@ -1,9 +1,13 @@
-"""The app on a uvicorn server: what ``supersoniq serve`` runs."""
+"""The app on a uvicorn server: what ``supersoniq serve`` runs.
+
+HTTP/1.1, HTTP/2 and WebSockets on one port; see ``supersoniq.servers.negotiate``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -16,6 +20,7 @@ import uvicorn
 from supersoniq.adapters.http.app import App, create_app
 from supersoniq.api.broker import Broker
 from supersoniq.registry import connect
+from supersoniq.servers.negotiate import Negotiator, prepare
 
 __all__ = ["Server", "serve"]
 
@@ -28,6 +33,8 @@ def serve(
     root_path: str = "",
     grace: float = 10.0,
     max_connections: int | None = 10_000,
+    certfile: str | os.PathLike[str] | None = None,
+    keyfile: str | os.PathLike[str] | None = None,
     on_started: Callable[[str], None] | None = None,
     **options: Any,
 ) -> None:
@@ -42,6 +49,8 @@ def serve(
         root_path: the path under which a proxy shows the app, for the links that it gives.
         grace: seconds that requests get to finish. Long polls and event streams end at once.
         max_connections: connections and requests at the same time; more are answered with 503.
+        certfile: a certificate chain in PEM; with it, TLS is spoken.
+        keyfile: its private key, if that is in a file of its own.
         on_started: called with the real URL once it takes requests.
         options: those of ``create_app``.
 
@@ -54,7 +63,14 @@ def serve(
     app = create_app(broker, **options)
     listener = _listen(host, port)
     try:
-        server = Server(app, root_path=root_path, grace=grace, max_connections=max_connections)
+        server = Server(
+            app,
+            root_path=root_path,
+            grace=grace,
+            max_connections=max_connections,
+            certfile=certfile,
+            keyfile=keyfile,
+        )
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_run(server, broker, listener, on_started))
     finally:
@@ -66,7 +82,7 @@ class Server(uvicorn.Server):
 
     Args:
         app: the app.
-        root_path, grace, max_connections: as for ``serve``.
+        root_path, grace, max_connections, certfile, keyfile: as for ``serve``.
     """
 
     def __init__(
@@ -76,9 +92,14 @@ class Server(uvicorn.Server):
         root_path: str = "",
         grace: float = 10.0,
         max_connections: int | None = None,
+        certfile: str | os.PathLike[str] | None = None,
+        keyfile: str | os.PathLike[str] | None = None,
     ) -> None:
         config = uvicorn.Config(
             app,
+            http=Negotiator,
+            ssl_certfile=certfile,
+            ssl_keyfile=keyfile,
             lifespan="off",  # the broker is opened around the server, so that its errors come out
             log_config=None,
             access_log=False,
@@ -87,10 +108,8 @@ class Server(uvicorn.Server):
             root_path=root_path,
             limit_concurrency=max_connections,
             timeout_graceful_shutdown=max(round(grace), 1),
-            ws="websockets-sansio",
-            ws_max_size=app.service.limits.max_body,
-            ws_per_message_deflate=False,  # a small frame can become a very large one
         )
+        prepare(config)
         super().__init__(config)
         self.app = app
         self.on_started: Callable[[], None] | None = None
@@ -108,7 +127,6 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let requests finish."""
         self.app.drain()
-        await self.app.sockets.ended()  # uvicorn would cut them without a word
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -138,7 +156,7 @@ async def _run(
     on_started: Callable[[str], None] | None,
 ) -> None:
     if on_started is not None:
-        url = _url(listener)
+        url = _url(listener, server.config.is_ssl)
         server.on_started = lambda: on_started(url)
     async with broker:
         await server.app.service.names()
@@ -156,6 +174,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, secure: bool) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

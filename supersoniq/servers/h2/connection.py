@@ -104,7 +104,7 @@ class Connection:
         """Whether nothing is read any more."""
         self._frames = Frames(2 * limits.header_list)
         self._host = host
-        self._ends = ends
+        self.ends = ends
         self._pusher = Pusher(self)
         self._greeted = False
         self.asked = 0
@@ -258,11 +258,11 @@ class Connection:
         """Begin an app's task for a request, or for a promised one."""
         state, defaults = self._host.state(), self._host.defaults()
         if head.protocol:
-            scope = websocket_scope(head, self._ends, state)
+            scope = websocket_scope(head, self.ends, state)
             limit = self.limits.websocket_message
             lane.handler = WebSocket(lane.stream, scope, defaults, limit)
         else:
-            scope = http_scope(head, self._ends, state)
+            scope = http_scope(head, self.ends, state)
             push = None
             if lane.pushed:
                 lane.stream.feed_end()

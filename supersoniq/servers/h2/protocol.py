@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
@@ -57,7 +58,10 @@ class H2Protocol(asyncio.Protocol):
         self._server = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._limits = limits or Limits()
+        limits = limits or Limits()
+        if config.ws_max_size < limits.websocket_message:
+            limits = replace(limits, websocket_message=config.ws_max_size)
+        self._limits = limits
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._flushing = False

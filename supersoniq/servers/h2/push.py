@@ -9,7 +9,8 @@ out on a stream of its own. In ASGI a push is a hint, which a server may drop. T
 style sheet and too little for a message that has to arrive. So here
 
 - **the extension is in the scope only if the client allows push now**: its ``ENABLE_PUSH`` is 1
-  (curl and browsers set 0), and the request is not a pushed one itself;
+  (curl and browsers set 0), the request is not a pushed one itself, and no ``root_path`` says that
+  the client is behind a proxy, whose paths are others than ours;
 - **``scope["extensions"]["http.response.push"]["ready"]`` is an async function that gives whether a
   push would be taken.** If it gives true, the next push of the same task, sent before it awaits
   anything else, is promised to the client. If it gives false, the app has to say what it has to
@@ -25,8 +26,8 @@ does not: Node refuses what is too much, and that would be lost.
 takes it. When that was in vain, it does not wait again until one has ended, so that a client that
 takes nothing costs its stream one moment, not one for each message.
 
-What was promised can still be lost with its connection, as any answer can. The client then knows
-the offset of the last event that it has, and resumes from it.
+What was promised can still be lost with its connection, as any answer can. The client has the path
+then, and can ask for it.
 
 An app reads ``ready`` once from the extension; there is nothing to read in other servers, so:
 
@@ -74,6 +75,7 @@ class Pusher:
         connection = self._connection
         return not (
             self._unwanted
+            or connection.ends.root_path
             or connection.over
             or connection.draining
             or not connection.engine.remote_settings.enable_push
