@@ -108,6 +108,9 @@ class Server(uvicorn.Server):
             root_path=root_path,
             limit_concurrency=max_connections,
             timeout_graceful_shutdown=max(round(grace), 1),
+            ws="websockets-sansio",
+            ws_max_size=app.service.limits.max_body,
+            ws_per_message_deflate=False,  # a small frame can become a very large one
         )
         prepare(config)
         super().__init__(config)
@@ -127,6 +130,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let requests finish."""
         self.app.drain()
+        await self.app.sockets.ended()  # uvicorn would cut them without a word
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
