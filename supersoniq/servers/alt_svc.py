@@ -5,11 +5,11 @@ from __future__ import annotations
 __all__ = ["alt_svc"]
 
 
-def alt_svc(port: int, max_age: int = 3600) -> tuple[str, str]:
-    """The header field that announces HTTP/3, for uvicorn's ``headers`` option.
+def alt_svc(port: int, max_age: int = 3600) -> tuple[bytes, bytes]:
+    """The header field that announces HTTP/3.
 
     Args:
         port: the UDP port.
         max_age: seconds for which a client may remember it.
     """
-    return "alt-svc", f'h3=":{port}"; ma={max_age}'
+    return b"alt-svc", b'h3=":%d"; ma=%d' % (port, max_age)

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import uvloop
 from aioquic._buffer import Buffer
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from wsproto import events as ws
 
@@ -165,6 +167,46 @@ def test_a_stop_ends_within_its_grace(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", ["ec", "pkcs8", "rsa", "key first", "two files"])
+def test_certificates_of_all_kinds(tmp_path: Path, kind: str) -> None:
+    authority = trustme.CA()
+    keys = trustme.KeyType.RSA if kind == "rsa" else trustme.KeyType.ECDSA
+    pair = authority.issue_cert("localhost", key_type=keys)
+    secret, chain = pair.private_key_pem.bytes(), [each.bytes() for each in pair.cert_chain_pems]
+    if kind == "pkcs8":
+        key = serialization.load_pem_private_key(secret, None)
+        secret = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    certfile, keyfile = tmp_path / "cert.pem", tmp_path / "key.pem"
+    keyfile.write_bytes(secret)
+    both = [secret, *chain] if kind == "key first" else [*chain, secret]
+    certfile.write_bytes(b"".join(chain if kind == "two files" else both))
+
+    async def main() -> None:
+        server = H3Server(app, certfile, keyfile if kind == "two files" else None)
+        await server.start(udp_socket("127.0.0.1", 0, socket.AF_INET))
+        await honest(server)
+        await server.stop(1)
+
+    asyncio.run(main())
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    good, other = dev_certificate(tmp_path / "one"), dev_certificate(tmp_path / "two")
+    with pytest.raises(ValueError, match=r"dev-key\.pem holds no certificate"):
+        H3Server(app, good.keyfile)
+    with pytest.raises(ValueError, match="holds no private key"):
+        H3Server(app, good.certfile)
+    with pytest.raises(ValueError, match="not that of the first certificate"):
+        H3Server(app, good.certfile, other.keyfile)
+    other.keyfile.write_text("-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----")
+    with pytest.raises(ValueError, match="cannot be read"):
+        H3Server(app, good.certfile, other.keyfile)
+
+
 def test_what_cannot_be_started(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         H3Server(app, tmp_path / "none.pem")
@@ -219,7 +261,7 @@ def test_a_certificate_for_development(tmp_path: Path) -> None:
 
 
 def test_small_things() -> None:
-    assert alt_svc(8443) == ("alt-svc", 'h3=":8443"; ma=3600')
+    assert alt_svc(8443) == (b"alt-svc", b'h3=":8443"; ma=3600')
     allowance = Allowance(2, 1.0)
     assert [allowance.take(now) for now in (5.0, 5.0, 5.0, 5.5, 6.5, 6.5)] == [
         True, True, False, False, True, False,

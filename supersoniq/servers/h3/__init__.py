@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from supersoniq.servers.h3.limits import Limits
-from supersoniq.servers.h3.server import H3Server, udp_socket
+from supersoniq.servers.h3.server import H3Server, udp_beside, udp_socket
 
-__all__ = ["H3Server", "Limits", "udp_socket"]
+__all__ = ["H3Server", "Limits", "udp_beside", "udp_socket"]

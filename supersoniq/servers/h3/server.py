@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from pathlib import Path
 
 from aioquic.h3.connection import H3_ALPN, ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
 
+from supersoniq.servers.h3.certificate import load_pair
 from supersoniq.servers.h3.credit import Connection
 from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.h3.listener import Listener
 from supersoniq.servers.h3.protocol import Protocol
 from supersoniq.servers.request import App
 
-__all__ = ["H3Server", "udp_socket"]
+__all__ = ["H3Server", "udp_beside", "udp_socket"]
 
 SOCKET_BUFFER = 4 * 1024 * 1024
 LAST_WORDS = 0.5
@@ -35,14 +36,14 @@ class H3Server:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: it does not hold what it should.
+        ValueError: they do not hold a certificate and its key.
     """
 
     def __init__(
         self,
         app: App,
-        certfile: str | Path,
-        keyfile: str | Path | None = None,
+        certfile: str | os.PathLike[str],
+        keyfile: str | os.PathLike[str] | None = None,
         *,
         root_path: str = "",
         limits: Limits | None = None,
@@ -63,7 +64,9 @@ class H3Server:
         )
         # Without a store for tickets aioquic gives none, and so nobody can send early data (0-RTT),
         # which an attacker could send again.
-        self._configuration.load_cert_chain(certfile, keyfile)
+        chain, key = load_pair(certfile, keyfile)
+        self._configuration.certificate, *self._configuration.certificate_chain = chain
+        self._configuration.private_key = key
 
     @property
     def connections(self) -> int:
@@ -86,6 +89,14 @@ class H3Server:
         self._address = (str(host), int(port))
         loop = asyncio.get_running_loop()
         _, self._listener = await loop.create_datagram_endpoint(self._listen, sock=sock)
+
+    async def start_beside(self, listener: socket.socket) -> None:
+        """Begin to listen on the address and the port number of a TCP socket.
+
+        Raises:
+            OSError: the UDP port of that number is taken.
+        """
+        await self.start(udp_beside(listener))
 
     async def stop(self, grace: float = 10.0) -> None:
         """Take no new connections and requests, let those that have begun finish, and end.
@@ -123,6 +134,16 @@ class H3Server:
 
     def _connect(self, quic: Connection) -> Protocol:
         return Protocol(quic, self.limits, self._app, self._address, self._root_path)
+
+
+def udp_beside(listener: socket.socket) -> socket.socket:
+    """A UDP socket on the address and the port number of a TCP one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    host, port = listener.getsockname()[:2]
+    return udp_socket(host, port, listener.family)
 
 
 def udp_socket(host: str, port: int, family: int) -> socket.socket:
