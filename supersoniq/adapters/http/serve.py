@@ -1,28 +1,38 @@
 """The app on a uvicorn server: what ``supersoniq serve`` runs.
 
-HTTP/1.1, HTTP/2 and WebSockets on one port; see ``supersoniq.servers.negotiate``.
+HTTP/1.1, HTTP/2 and WebSockets on one port; see ``supersoniq.servers.negotiate``. With TLS also
+HTTP/3, on the UDP port of the same number; see ``supersoniq.servers.h3``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from supersoniq.adapters.http.app import App, create_app
 from supersoniq.api.broker import Broker
+from supersoniq.core.errors import InvalidSetting
 from supersoniq.registry import connect
+from supersoniq.servers.alt_svc import alt_svc
 from supersoniq.servers.negotiate import Negotiator, prepare
 
+if TYPE_CHECKING:
+    from supersoniq.servers.h3 import H3Server
+
 __all__ = ["Server", "serve"]
+
+log = logging.getLogger("supersoniq.http")
 
 
 def serve(
@@ -35,6 +45,8 @@ def serve(
     max_connections: int | None = 10_000,
     certfile: str | os.PathLike[str] | None = None,
     keyfile: str | os.PathLike[str] | None = None,
+    dev: bool = False,
+    http3: bool = True,
     on_started: Callable[[str], None] | None = None,
     **options: Any,
 ) -> None:
@@ -51,6 +63,8 @@ def serve(
         max_connections: connections and requests at the same time; more are answered with 503.
         certfile: a certificate chain in PEM; with it, TLS is spoken.
         keyfile: its private key, if that is in a file of its own.
+        dev: make a certificate for this machine that nobody trusts, log where it is, and use it.
+        http3: with TLS, also speak HTTP/3, on the UDP port with the same number.
         on_started: called with the real URL once it takes requests.
         options: those of ``create_app``.
 
@@ -60,6 +74,8 @@ def serve(
     """
     if isinstance(broker, str):
         broker = connect(broker)
+    if dev:
+        certfile, keyfile = _dev_certificate(certfile)
     app = create_app(broker, **options)
     listener = _listen(host, port)
     try:
@@ -70,6 +86,7 @@ def serve(
             max_connections=max_connections,
             certfile=certfile,
             keyfile=keyfile,
+            http3=http3,
         )
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_run(server, broker, listener, on_started))
@@ -82,7 +99,7 @@ class Server(uvicorn.Server):
 
     Args:
         app: the app.
-        root_path, grace, max_connections, certfile, keyfile: as for ``serve``.
+        root_path, grace, max_connections, certfile, keyfile, http3: as for ``serve``.
     """
 
     def __init__(
@@ -94,6 +111,7 @@ class Server(uvicorn.Server):
         max_connections: int | None = None,
         certfile: str | os.PathLike[str] | None = None,
         keyfile: str | os.PathLike[str] | None = None,
+        http3: bool = True,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -116,6 +134,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.app = app
         self.on_started: Callable[[], None] | None = None
+        self._grace = grace
+        self._http3: H3Server | None = None
+        if certfile is not None and http3:
+            self._http3 = _http3(app, certfile, keyfile, root_path, max_connections)
 
     def stop(self) -> None:
         """Stop soon, from any thread."""
@@ -123,6 +145,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
+        if self._http3 is not None and sockets:
+            await self._http3.start_beside(sockets[0])
+            self.config.encoded_headers.append(alt_svc(self._http3.port))
         await super().startup(sockets)
         if self.on_started is not None:
             self.on_started()
@@ -131,7 +156,10 @@ class Server(uvicorn.Server):
         """Stop listening, let requests finish."""
         self.app.drain()
         await self.app.sockets.ended()  # uvicorn would cut them without a word
-        await super().shutdown(sockets)
+        ends = [super().shutdown(sockets)]
+        if self._http3 is not None:
+            ends.append(self._http3.stop(self._grace))
+        await asyncio.gather(*ends)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -165,6 +193,33 @@ async def _run(
     async with broker:
         await server.app.service.names()
         await server.serve([listener])
+
+
+def _http3(
+    app: App,
+    certfile: str | os.PathLike[str],
+    keyfile: str | os.PathLike[str] | None,
+    root_path: str,
+    max_connections: int | None,
+) -> H3Server:
+    """The same app over HTTP/3. Imported here: who has no TLS need not wait for it."""
+    from supersoniq.servers.h3 import H3Server, Limits
+
+    limits = Limits(message_bytes=app.service.limits.max_body)
+    if max_connections is not None and max_connections < limits.max_connections:
+        limits = replace(limits, max_connections=max_connections)
+    return H3Server(app, certfile, keyfile, root_path=root_path, limits=limits)
+
+
+def _dev_certificate(certfile: object) -> tuple[os.PathLike[str], os.PathLike[str]]:
+    """A certificate for trying things out, and a word on it in the log."""
+    from supersoniq.servers.devcert import dev_certificate
+
+    if certfile is not None:
+        raise InvalidSetting("dev", True, "uses a certificate of its own, so certfile is too much")
+    made = dev_certificate()
+    log.warning("%s", made)
+    return made.certfile, made.keyfile
 
 
 def _listen(host: str, port: int) -> socket.socket:
