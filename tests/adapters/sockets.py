@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from supersoniq.adapters import create_app
+from supersoniq.adapters.http.app import App
 from supersoniq.adapters.http.serve import Server
 from supersoniq.api.broker import Broker
 
@@ -136,6 +137,22 @@ class Client:
         self.socket.transport.abort()
 
 
+class Prompt(Server):
+    """A server that stops when it is asked to, and not within the next tenth of a second."""
+
+    def __init__(self, app: App, *, grace: float) -> None:
+        super().__init__(app, grace=grace)
+        self._asked = asyncio.Event()
+
+    def stop(self) -> None:
+        super().stop()
+        self._asked.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._asked.wait()
+
+
 @asynccontextmanager
 async def served(broker: Broker, **options: Any) -> AsyncIterator[str]:
     """An app on a real server; gives the address of its WebSocket."""
@@ -148,7 +165,7 @@ async def serving(broker: Broker, **options: Any) -> AsyncIterator[tuple[str, Se
     """The same, and the server."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = Server(create_app(broker, **options), grace=3)
+    server = Prompt(create_app(broker, **options), grace=3)
     started = asyncio.Event()
     server.on_started = started.set
     task = asyncio.ensure_future(server.serve([listener]))

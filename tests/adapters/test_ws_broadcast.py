@@ -190,6 +190,7 @@ def test_a_slow_reader_is_cut_and_nobody_else_notices(url: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("url", ["memory://"])
 def test_a_cut_reader_learns_why_if_it_reads_again(url: str) -> None:
     async def main() -> None:
         async with (
@@ -211,6 +212,7 @@ def test_a_cut_reader_learns_why_if_it_reads_again(url: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("url", ["memory://"])
 def test_who_falls_behind_is_told_of_the_gap(url: str) -> None:
     async def main() -> None:
         async with (

@@ -56,6 +56,7 @@ def test_a_stop_sends_everybody_home_and_gives_back_what_they_hold(url: str) -> 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("url", ["memory://"])
 def test_a_client_that_does_not_read_does_not_hold_up_a_stop(url: str) -> None:
     async def main() -> None:
         async with (
@@ -108,6 +109,7 @@ def test_the_broker_closes_under_its_connections(url: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("url", ["memory://"])
 def test_sigterm_over_the_wire(url: str) -> None:
     program = (
         "import sys\n"
