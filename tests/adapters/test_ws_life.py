@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from starlette.routing import Mount
 
 import supersoniq
 from supersoniq.adapters import create_app
+from supersoniq.adapters.ws.protocol import Protocol
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.ops import AnyOp, Take
 from tests.adapters.sockets import dial, served, serving, until
@@ -80,6 +81,77 @@ def test_a_client_that_does_not_read_does_not_hold_up_a_stop(url: str) -> None:
             await until(back)
             assert time.monotonic() - begun < 3
             client.cut()
+
+    asyncio.run(main())
+
+
+async def raw(address: str) -> tuple[socket.socket, int]:
+    """A WebSocket with nothing behind it: its socket, and its port."""
+    host, port = address.removeprefix("ws://").removesuffix("/ws").split(":")
+    plug = socket.socket()
+    plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plug.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(plug, (host, int(port)))
+    head = (
+        f"GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Protocol: supersoniq.v1.json\r\n\r\n"
+    )
+    await loop.sock_sendall(plug, head.encode())
+    await loop.sock_recv(plug, 4096)
+    return plug, plug.getsockname()[1]
+
+
+def test_a_flood_of_pings_whose_answers_nobody_reads() -> None:
+    async def main() -> None:
+        async with (
+            supersoniq.connect() as broker,
+            serving(broker) as (address, server),
+            dial(address) as other,
+        ):
+            plug, port = await raw(address)
+            (flooded,) = [
+                each
+                for each in server.server_state.connections
+                if each.transport.get_extra_info("peername")[1] == port
+            ]
+            pings = (b"\x89\xfd" + b"\0" * 4 + b"x" * 125) * 500
+            largest = 0
+            for _ in range(200):  # 13 MB
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await asyncio.get_running_loop().sock_sendall(plug, pings)
+                largest = max(largest, flooded.transport.get_write_buffer_size())
+            assert 0 < largest < 1_000_000
+            await other.done("ping")
+            plug.close()
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_was_cut_is_gone_from_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Protocol, "linger", 0.2)
+
+    async def main() -> None:
+        async with (
+            supersoniq.connect() as broker,
+            serving(broker, send_timeout=0.2) as (address, server),
+        ):
+            plug, _ = await raw(address)
+            asked = b'{"type":"subscribe","id":1,"mode":"broadcast"}'
+            frame = bytes([0x81, 0x80 | len(asked)]) + b"\0" * 4 + asked
+            await asyncio.get_running_loop().sock_sendall(plug, frame)
+            await asyncio.sleep(0.05)
+            for _ in range(20):
+                await broker.queue().publish("x" * 900_000)
+
+            async def gone() -> bool:
+                return not server.server_state.connections
+
+            assert not await gone()
+            await until(gone)
+            plug.close()
 
     asyncio.run(main())
 

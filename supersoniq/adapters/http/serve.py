@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from supersoniq.adapters.http.app import App, create_app
+from supersoniq.adapters.ws.protocol import Protocol
 from supersoniq.api.broker import Broker
 from supersoniq.core.errors import InvalidSetting
 from supersoniq.registry import connect
@@ -126,7 +127,7 @@ class Server(uvicorn.Server):
             root_path=root_path,
             limit_concurrency=max_connections,
             timeout_graceful_shutdown=max(round(grace), 1),
-            ws="websockets-sansio",
+            ws=Protocol,
             ws_max_size=app.service.limits.max_body,
             ws_per_message_deflate=False,  # a small frame can become a very large one
         )

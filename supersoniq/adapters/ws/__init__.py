@@ -1,5 +1,6 @@
 """The WebSocket face: ``GET /ws``; its protocol is told in ``docs/websocket.md``.
 
+    protocol   for uvicorn: a client that does not read is cut there, too
     endpoint   a connection's beginning: who may connect, which subprotocol, the count of them
     gate       whether a page of that origin may connect; where a token will be looked at
     session    one connection: reads frames, sees to each, ends in one of the ways of ``farewell``

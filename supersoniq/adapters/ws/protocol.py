@@ -1,0 +1,40 @@
+"""uvicorn's WebSocket protocol, with two bounds that it lacks.
+
+- It answers every ping, also of a client that reads none of the answers. Here such a client gets no
+  more of them: a ping may go unanswered when a later one is there to be (RFC 6455, section 5.5.2).
+- It closes a connection once all that was written has been taken, which of a client that does not
+  read is never. Here it gets a while for it, and is then cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+__all__ = ["Protocol"]
+
+
+class Protocol(WebSocketsSansIOProtocol):
+    """For uvicorn's ``ws=`` option."""
+
+    linger = 10.0
+    """Seconds to take what was written, after the app is done with the connection."""
+
+    _cut: asyncio.TimerHandle | None = None
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # the answer is dropped, and it is a whole frame
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._cut = self.loop.call_later(self.linger, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        super().connection_lost(exc)
