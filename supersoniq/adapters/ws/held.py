@@ -8,7 +8,7 @@ outcome is known, lest the release overtake the settlement.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from supersoniq.api.engine import Engine
@@ -74,14 +74,27 @@ class Held:
             settlement.duration,
         )
 
-    def end(self, settlements: Sequence[Settlement], verdicts: Iterable[Verdict] | None) -> None:
-        """Settlements that ``begin`` gave have ended; ``None``: nobody knows how."""
-        told = [None] * len(settlements) if verdicts is None else verdicts
+    def end(
+        self,
+        asked: Sequence[Settlement],
+        begun: Sequence[Settlement],
+        verdicts: Sequence[Verdict] | None,
+    ) -> None:
+        """Settlements have ended.
+
+        Args:
+            asked: as ``begin`` was given them.
+            begun: what it gave for each.
+            verdicts: on each; ``None``: nobody knows.
+        """
+        told = [None] * len(begun) if verdicts is None else verdicts
         loose: list[Lease] = []
-        for settlement, verdict in zip(settlements, told, strict=True):
-            if isinstance(settlement.receipt, str):
+        for given, settlement, verdict in zip(asked, begun, told, strict=True):
+            if given is settlement:
                 continue
-            receipt = settlement.receipt.receipt
+            # To make the receipt from the lease once more would take longer than all else here.
+            assert isinstance(given.receipt, str)
+            receipt = given.receipt
             found = self._delivered.get(receipt)
             if found is None or found.lease is not settlement.receipt:
                 continue

@@ -70,7 +70,7 @@ def settle(session: Session, asked: Settle, size: int) -> None:
     settlements = [held.begin(queue, each) for each in given]
 
     def answer(verdicts: Sequence[ops.Verdict]) -> Ok:
-        held.end(settlements, verdicts)
+        held.end(given, settlements, verdicts)
         told = list(map(_verdict, verdicts))
         for number, error in wrong.items():
             told.insert(number, _verdict(error))
@@ -81,7 +81,7 @@ def settle(session: Session, asked: Settle, size: int) -> None:
         return
     size = max(size, ITEM * len(asked.settlements))
     op = ops.Settle(queue, settlements)
-    session.call(asked.id, op, size, answer, lambda: held.end(settlements, None))
+    session.call(asked.id, op, size, answer, lambda: held.end(given, settlements, None))
 
 
 def subscribe(session: Session, asked: Subscribe, _size: int) -> None:
