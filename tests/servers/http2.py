@@ -83,6 +83,8 @@ async def serving(
 
     Ours.limits = limits
     listener = socket.create_server(("127.0.0.1", 0))
+    # Megabytes of kernel's buffers would only make tests of ours take longer.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     config = uvicorn.Config(
         app,
         http=Ours,
@@ -310,10 +312,10 @@ async def client(
     )
     one = Client(reader, writer)
     try:
+        for code, value in (settings or {}).items():
+            one.h2.local_settings[SettingCodes(code)] = value
+            one.h2.local_settings.acknowledge()
         if not raw:
-            for code, value in (settings or {}).items():
-                one.h2.local_settings[SettingCodes(code)] = value
-                one.h2.local_settings.acknowledge()
             one.h2.initiate_connection()
             one.flush()
             one.pump = asyncio.ensure_future(one._read())
