@@ -1,28 +1,37 @@
-"""The remote backend through the public suite, over a real socket."""
+"""The remote backend through the public suite and beside the machine, over a real socket."""
+
+import os
 
 import pytest
 
-from supersoniq.backends.memory import MemoryBackend
-from supersoniq.clock import Clock
-from supersoniq.port import Backend
 from supersoniq.testing import Conformance, Harness
 from supersoniq.testing.simulate import simulate
-from tests.backends.served import RemoteHarness
+from tests.backends.served import MemoryHarness, RemoteHarness
+from tests.backends.test_sqlite_conformance import SqliteHarness
 
 
-class MemoryHarness(Harness):
-    medium = False
+def onto_memory() -> Harness:
+    return RemoteHarness(MemoryHarness())
 
-    async def backend(self, clock: Clock) -> Backend:
-        backend = MemoryBackend(clock=clock)
-        await backend.open()
-        return backend
+
+def onto_sqlite() -> Harness:
+    return RemoteHarness(SqliteHarness())
 
 
 class TestOntoMemory(Conformance):
-    harness = lambda: RemoteHarness(MemoryHarness())  # noqa: E731
+    harness = onto_memory
+
+
+class TestOntoSqlite(Conformance):
+    harness = onto_sqlite
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_answers_are_the_machines(seed: int) -> None:
-    simulate(lambda: RemoteHarness(MemoryHarness()), steps=1000, seed=seed, reopen_every=300)
+    simulate(onto_memory, steps=1000, seed=seed, reopen_every=300)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("harness", [onto_memory, onto_sqlite])
+def test_many_answers_are_the_machines(harness: type[Harness]) -> None:
+    simulate(harness, steps=100_000, seed=int.from_bytes(os.urandom(4)), reopen_every=1000)

@@ -2,7 +2,8 @@
 
 Read it from the outside in: ``backend`` is what the engine sees, ``batch`` how a batch is brought
 through the failures of a network, ``stirs`` how a waiter far away is woken. ``transport`` says what
-both need of a connection, and ``http`` is one; what travels is decided in ``supersoniq.wire``.
+both need of a connection; ``http`` is one way, over ``connection``. What travels is decided in
+``supersoniq.wire``.
 """
 
 from __future__ import annotations

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
+from supersoniq.backends.remote.connection import Address, Answer, Connection, Pool
 from supersoniq.backends.remote.transport import Greeting, Refused, Transport
 from supersoniq.core.errors import (
     AuthenticationFailed,
@@ -22,22 +25,17 @@ from supersoniq.core.errors import (
     OutcomeUnknown,
     PermissionDenied,
     RateLimited,
-    SupersoniqError,
     error_from_data,
 )
 from supersoniq.wire.answers import Answers
 
 __all__ = ["HttpTransport"]
 
-PACKED = {"content-type": "application/msgpack"}
-LINES = {"accept": "application/x-ndjson"}
+MSGPACK, JSON = "application/msgpack", "application/json"
 IDLE = 3.0
-"""Seconds that an idle connection is kept: less than any server does, so that a request does not
-meet a connection that is just being closed, which would leave its outcome unknown."""
 CONNECTIONS = 16
 LONGEST_LINE = 4 << 20
 
-_Array = list[msgspec.Raw]
 _pack = msgspec.msgpack.Encoder().encode
 _answers = msgspec.msgpack.Decoder(Answers)
 _greeting = msgspec.json.Decoder(Greeting)
@@ -64,7 +62,7 @@ _line = msgspec.json.Decoder(Line)
 
 
 class HttpTransport(Transport):
-    """A SupersoniQ server's app, wherever it is mounted.
+    """A SupersoniQ server's app, wherever it is mounted, over HTTP/1.1.
 
     Args:
         url: of the app's front page: ``https://host/prefix``.
@@ -88,21 +86,17 @@ class HttpTransport(Transport):
         for name, value in unknown.items():
             known = "patience, connect_timeout, timeout, ca"
             raise InvalidSetting(name, value, f"no such option; http has: {known}")
-        self.url = _base(url)
+        self.url = url
+        self._address, self._host, self._prefix = _parsed(url, ca)
         self._connect_timeout = _seconds("connect_timeout", connect_timeout)
         self._timeout = _seconds("timeout", timeout)
-        self._trust = _trust(self.url, ca)
-        self._client: httpx.AsyncClient | None = None
+        self._pool: Pool | None = None
+        self._post = self._head("POST", "/operations", MSGPACK)
 
     async def open(self) -> Greeting:
         """Reach the server and see who it is."""
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(
-                self._timeout, connect=self._connect_timeout, pool=self._connect_timeout
-            ),
-            limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=IDLE),
-            verify=self._trust,
-            headers={"user-agent": "supersoniq"},
+        self._pool = Pool(
+            self._address, patience=self._connect_timeout, idle=IDLE, most=CONNECTIONS
         )
         try:
             return await self._greet()
@@ -112,89 +106,92 @@ class HttpTransport(Transport):
 
     async def close(self) -> None:
         """Close all connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+            await asyncio.sleep(0)  # for them to be closed
 
     async def send(self, operations: Sequence[bytes]) -> Answers:
         """Post a batch."""
         body = _pack([msgspec.Raw(each) for each in operations])
-        answer = await self._request("POST", "/operations", body)
-        if answer.status_code == 200:
-            try:
-                return _answers.decode(answer.content)
-            except msgspec.MsgspecError as error:
-                raise OutcomeUnknown(f"the answer cannot be read: {error}") from error
-        raise _failure(answer)
+        answer = await self._open().request(_message(self._post, body), self._timeout)
+        if answer.status != 200:
+            raise _failure(answer, len(body))
+        try:
+            return _answers.decode(answer.body)
+        except msgspec.MsgspecError as error:
+            raise OutcomeUnknown(f"the answer cannot be read: {error}") from error
 
     @asynccontextmanager
     async def stirs(self, queues: Collection[str]) -> AsyncIterator[AsyncIterator[Collection[str]]]:
         """Hold a stream open."""
-        client = self._open()
-        asked = client.build_request(
-            "POST", self.url + "/stirs", json={"queues": list(queues)}, headers=LINES
-        )
-        asked.extensions["timeout"]["read"] = None  # it knows better itself
+        pool = self._open()
+        body = msgspec.json.encode({"queues": sorted(queues)})
+        connection = await pool.take()
         try:
-            async with asyncio.timeout(self._connect_timeout + self._timeout):
-                answer = await client.send(asked, stream=True)
-        except (httpx.HTTPError, OSError, TimeoutError) as error:
-            raise _lost(error) from error
-        try:
-            if answer.status_code != 200:
-                await answer.aread()
-                raise _failure(answer)
-            yield _told(answer, self._timeout)
-        except (httpx.HTTPError, OSError, TimeoutError) as error:
-            raise _lost(error) from error
+            try:
+                async with asyncio.timeout(self._timeout):
+                    head = self._head("POST", "/stirs", JSON)
+                    answer = await connection.request(_message(head, body), stream=True)
+            except TimeoutError:
+                raise OutcomeUnknown(f"no answer within {self._timeout:g} s") from None
+            if answer.status != 200:
+                raise _failure(answer, len(body))
+            yield _told(connection, self._timeout)
         finally:
-            await answer.aclose()
+            pool.drop(connection)
 
     async def _greet(self) -> Greeting:
         try:
-            answer = await self._request("GET", "/")
+            answer = await self._open().request(self._head("GET", "/") + b"\r\n", self._timeout)
         except OutcomeUnknown as error:
             raise BackendUnavailable(error.problem) from error
-        if answer.status_code >= 500:
-            raise BackendUnavailable(f"{self.url} answers {answer.status_code}")
+        if answer.status >= 500:
+            raise BackendUnavailable(f"{self.url} answers {answer.status}")
+        if answer.status in (401, 403, 429):
+            refused = _failure(answer, 0)
+            raise refused.error if isinstance(refused, Refused) else refused
         try:
-            greeting = _greeting.decode(answer.content)
-        except msgspec.MsgspecError:
+            greeting = _greeting.decode(answer.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             greeting = None
-        if answer.status_code in (401, 403, 429):
-            raise _failure(answer)
-        if answer.status_code != 200 or greeting is None or greeting.name != "supersoniq":
-            problem = f"there is no SupersoniQ server of this version at {self.url}/"
+        if answer.status != 200 or greeting is None or greeting.name != "supersoniq":
+            problem = f"there is no SupersoniQ server of this version at {self.url}"
             raise IncompatibleStore(problem)
         return greeting
 
-    async def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-        client = self._open()
-        try:
-            # Pieces that each come in time may still make an answer that never ends.
-            async with asyncio.timeout(self._connect_timeout + 2 * self._timeout):
-                return await client.request(
-                    method, self.url + path, content=body, headers=PACKED if body else None
-                )
-        except (httpx.HTTPError, OSError, TimeoutError) as error:
-            raise _lost(error) from error
-
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
+    def _open(self) -> Pool:
+        if self._pool is None:
             raise BackendUnavailable("the connection is closed")
-        return self._client
+        return self._pool
+
+    def _head(self, method: str, path: str, kind: str | None = None) -> bytes:
+        lines = [
+            f"{method} {self._prefix}{path} HTTP/1.1",
+            f"host: {self._host}",
+            "user-agent: supersoniq",
+        ]
+        if kind is not None:
+            lines.append(f"content-type: {kind}")
+        return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
 
-async def _told(answer: httpx.Response, patience: float) -> AsyncIterator[Collection[str]]:
+def _message(head: bytes, body: bytes) -> bytes:
+    return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
+
+
+async def _told(connection: Connection, patience: float) -> AsyncIterator[Collection[str]]:
     """What the lines of a stream say. A server that says nothing for long is no longer there."""
     rest = b""
-    pieces = answer.aiter_raw()
+    pieces = connection.pieces()
     while True:
         try:
             async with asyncio.timeout(patience):
                 rest += await anext(pieces)
         except StopAsyncIteration:
             return
+        except TimeoutError:
+            raise OutcomeUnknown(f"not a word for {patience:g} s") from None
         *lines, rest = rest.split(b"\n")
         stirred: set[str] = set()
         listening = False
@@ -213,24 +210,15 @@ async def _told(answer: httpx.Response, patience: float) -> AsyncIterator[Collec
             raise OutcomeUnknown("a line without end")
 
 
-def _lost(error: Exception) -> SupersoniqError:
-    """What a failed request means: was anything sent?"""
-    problem = f"{type(error).__name__}: {error}".rstrip(": ")
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        return BackendUnavailable(problem)
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.ProxyError):
-        return BackendUnavailable(problem)
-    return OutcomeUnknown(problem)
-
-
-def _failure(answer: httpx.Response) -> Exception:
-    """What an answer that is no success means."""
-    status = answer.status_code
+def _failure(answer: Answer, size: int) -> Exception:
+    """What an answer to so many bytes means that is no success."""
+    status = answer.status
     try:
-        problem = _problem.decode(answer.content)
-    except msgspec.MsgspecError:
+        problem = _problem.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         problem = Problem()
-    detail = problem.detail or f"the server answers {status} {answer.reason_phrase}"
+    phrase = HTTPStatus(status).phrase if status in _STATUSES else ""
+    detail = problem.detail or f"the server answers {status} {phrase}".rstrip()
     error = error_from_data(problem.code, problem.data, detail)
     known = not isinstance(error, OutcomeUnknown)
     if status == 503:
@@ -249,20 +237,36 @@ def _failure(answer: httpx.Response) -> Exception:
         return Refused(RateLimited(1))
     if status < 400:
         return Refused(IncompatibleStore(detail))
-    size = len(answer.request.content)
     return Refused(InvalidArgument("batch", size, f"the server refuses it: {detail}"))
 
 
-def _base(url: str) -> str:
+_STATUSES = frozenset(HTTPStatus)
+
+
+def _parsed(url: str, ca: str | os.PathLike[str] | None) -> tuple[Address, str, str]:
+    """The address behind a URL, its ``Host`` field, and the path of the app."""
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
+        parts = urlsplit(url)
+        port = parts.port
+        name = parts.hostname or ""
+        host = name if ":" in name else name.encode("idna").decode()
+    except (ValueError, TypeError, AttributeError) as error:
         raise InvalidSetting("url", url, f"is no URL: {error}") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parts.scheme not in ("http", "https") or not host:
         raise InvalidSetting("url", url, "takes http://host:port/prefix or https://...")
-    if parsed.userinfo or parsed.query or parsed.fragment:
+    if parts.username is not None or parts.query or parts.fragment:
         raise InvalidSetting("url", url, "takes no user, query or fragment; options are keywords")
-    return str(parsed).rstrip("/")
+    if not _PATH.fullmatch(parts.path):
+        raise InvalidSetting("url", url, "has a path that must be percent-encoded")
+    secure = parts.scheme == "https"
+    shown = f"[{host}]" if ":" in host else host
+    if port is not None:
+        shown += f":{port}"
+    address = Address(host, port or (443 if secure else 80), _trust(secure, ca))
+    return address, shown, parts.path.rstrip("/")
+
+
+_PATH = re.compile(r"[!-~]*")
 
 
 def _seconds(name: str, value: object) -> float:
@@ -271,12 +275,14 @@ def _seconds(name: str, value: object) -> float:
     return float(value)
 
 
-def _trust(url: str, ca: str | os.PathLike[str] | None) -> ssl.SSLContext | bool:
-    if not url.startswith("https:"):
+def _trust(secure: bool, ca: str | os.PathLike[str] | None) -> ssl.SSLContext | None:
+    if not secure:
         if ca is not None:
             raise InvalidSetting("ca", ca, "means nothing without https://")
-        return False  # and nobody spends time on reading certificates
+        return None
     try:
-        return ssl.create_default_context(cafile=ca)
+        context = ssl.create_default_context(cafile=ca)
     except (OSError, TypeError) as error:
         raise InvalidSetting("ca", ca, f"cannot be read: {error}") from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
