@@ -50,7 +50,7 @@ def test_a_stop_sends_everybody_home_and_gives_back_what_they_hold(url: str) -> 
                     assert bye is not None
                     assert (bye["code"], bye["reason"]) == (1001, "going-away")
                     assert (bye["retry"], bye["retry_after"]) == (True, 1)
-                assert time.monotonic() - begun < 3
+                assert time.monotonic() - begun < 9
             stats = await queue.stats()
             assert (stats.ready, stats.leased, stats.released) == (3, 0, 3)
 
@@ -79,7 +79,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_a_stop(url: str) -> None:
                 return (await queue.stats()).leased == 0
 
             await until(back)
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 9
             client.cut()
 
     asyncio.run(main())

@@ -72,7 +72,7 @@ def test_streams_of_every_kind_end_within_the_grace() -> None:
             assert idle.goaway == 0
             await until(lambda: server.tasks == 0, 5)
             assert (await one.answer(held)).reset == 8
-            assert time.perf_counter() - begun < 3
+            assert time.perf_counter() - begun < 9
 
     run(main)
 
@@ -91,6 +91,6 @@ def test_an_unfinished_hello_does_not_hold_it_up() -> None:
             begun = time.perf_counter()
             stop(server)
             await until(lambda: not server.server.server_state.connections, 2)
-            assert time.perf_counter() - begun < 2
+            assert time.perf_counter() - begun < 4.5
 
     run(main)

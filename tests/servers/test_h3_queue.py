@@ -124,7 +124,7 @@ def test_watchers_are_sent_home_when_the_server_stops(tmp_path: Path) -> None:
                 app.drain()
                 begun = asyncio.get_running_loop().time()
                 await server.stop(5)
-                assert asyncio.get_running_loop().time() - begun < 2
+                assert asyncio.get_running_loop().time() - begun < 4.5
                 assert await poll == []
                 assert (await client.answer(events).wait()).reset is None
 

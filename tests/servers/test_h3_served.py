@@ -130,7 +130,7 @@ def test_a_stop_with_streams_open_on_both_sides(tmp_path: Path) -> None:
     with served(tmp_path, dev=True) as (server, port):
         begun = asyncio.run(main(server, port))
         assert server.wait(10) == 0
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 9
 
 
 def test_udp_can_be_left_alone(tmp_path: Path) -> None:

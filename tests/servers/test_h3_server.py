@@ -136,7 +136,7 @@ def test_a_stop_lets_finish_what_has_begun(tmp_path: Path) -> None:
             answer = await client.answer(slow).wait()
             assert answer.content == b"begun done"
             await stopping
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 4.5
             await until(lambda: client.ended is not None, 2)
             assert client.ended is not None
             assert client.ended.error_code == 0x100
@@ -153,7 +153,7 @@ def test_a_stop_ends_within_its_grace(tmp_path: Path) -> None:
             waiting = await client.websocket("/ws")
             begun = time.monotonic()
             await server.stop(0.3)
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 4.5
             close = await waiting.next()
             assert isinstance(close, ws.CloseConnection)
             assert close.code == 1012
