@@ -18,7 +18,6 @@ An offset from the future (of another store) is treated alike.
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 
 from supersoniq.core.messages import Event, EventKind, Message
 from supersoniq.core.states import Move
@@ -95,7 +94,7 @@ class EventLog:
     def follow(
         self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int
     ) -> tuple[list[Event], int]:
-        """Prolong the recording and give events after ``since``. O(capacity).
+        """Prolong the recording and give events after ``since``. O(k) for k of them.
 
         Gives the events, and the offset to go on from.
         """
@@ -116,8 +115,13 @@ class EventLog:
             )
             events.append(Event(start, EventKind.GAP, now, None))
             since = start
-        found = (event for event in self._events if event.offset > since and event.kind in kinds)
-        events.extend(islice(found, limit))
+        found: list[Event] = []
+        for event in reversed(self._events):  # a watcher is mostly near the end
+            if event.offset <= since:
+                break
+            if event.kind in kinds:
+                found.append(event)
+        events += found[: -limit - 1 : -1]
         return events, events[-1].offset if len(events) >= limit else self.offset
 
     def idle(self, now: int) -> None:
