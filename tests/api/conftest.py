@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.backends.served import hosted
 
-@pytest.fixture(params=["memory", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+
+@pytest.fixture(params=["memory", "sqlite", "http"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A store of one's own."""
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/store.db"
+    if request.param == "http":
+        with hosted() as address:
+            yield address
+    else:
+        yield "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/store.db"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import supersoniq
@@ -16,7 +20,7 @@ from supersoniq.clock import Clock
 from supersoniq.port import Backend
 from supersoniq.testing import Harness
 
-__all__ = ["Cutter", "House", "MemoryHarness", "RemoteHarness"]
+__all__ = ["Cutter", "House", "MemoryHarness", "RemoteHarness", "hosted"]
 
 
 class House:
@@ -199,3 +203,24 @@ class Cutter:
             if cut:
                 self.cuts += 1
                 return
+
+
+@contextmanager
+def hosted(backend: Callable[[], Backend] = MemoryBackend, **options: Any) -> Iterator[str]:
+    """A house in a thread of its own; gives its URL."""
+    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def live() -> None:
+        async with House(backend(), **options) as house:
+            over = asyncio.Event()
+            started.set_result((house.url, asyncio.get_running_loop(), over))
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    url, loop, over = started.result(10)
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
