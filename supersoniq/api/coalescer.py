@@ -69,6 +69,9 @@ class Coalescer:
                 del self._waiting[: self._limit]
                 if batch:
                     await self._carry_out(batch)
+                    # Whoever was just answered gets a turn: most will ask again at once, and are
+                    # then in the next batch, not in the one after it.
+                    await asyncio.sleep(0)
         finally:
             self._runner = None
 

@@ -14,7 +14,7 @@ from supersoniq.api.engine import Engine
 from supersoniq.api.waiting import Batch
 from supersoniq.api.watch import Watch, event_kinds
 from supersoniq.core import checks, ops
-from supersoniq.core.errors import InvalidArgument, LeaseLost
+from supersoniq.core.errors import InvalidArgument, LeaseLost, SupersoniqError
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import (
     Content,
@@ -201,11 +201,12 @@ class Queue:
             self.name, limit, recipient=recipient, duration=length, wait=seconds
         )
 
-    async def ack_many(self, deliveries: Sequence[Delivery]) -> list[LeaseLost | None]:
+    async def ack_many(self, deliveries: Sequence[Delivery]) -> list[SupersoniqError | None]:
         """Acknowledge deliveries of this queue in one call; each gets its own verdict.
 
         Returns:
-            For each, ``None`` if it is acknowledged, or the ``LeaseLost`` that says why not.
+            For each, ``None`` if it is acknowledged, or the error that says why not: ``LeaseLost``,
+            or ``OutcomeUnknown`` from a store that cannot tell.
         """
         acked = Outcome.ACK  # once: in Python 3.11, looking it up takes as long as using it
         settlements = [Settlement(delivery.lease, acked) for delivery in deliveries]
@@ -222,7 +223,8 @@ class Queue:
             if verdict is None:
                 delivery.settled = acked
             else:
-                delivery.lost = True
+                delivery.ending = False
+                delivery.lost = isinstance(verdict, LeaseLost)
         return list(verdicts)
 
     def receive(

@@ -18,6 +18,7 @@ __all__ = ["serve"]
     "Serve a store over HTTP.",
     "supersoniq serve",
     "supersoniq serve --backend sqlite:///jobs.db --port 8080",
+    "supersoniq serve --dev",
     'curl localhost:8000/messages --json \'{"content": "hello", "priority": 5}\'',
 )
 @click.option(
@@ -37,8 +38,25 @@ __all__ = ["serve"]
     show_default=True,
     help="The port; 0 takes a free one, which is printed.",
 )
+@click.option(
+    "--certfile",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A certificate chain in PEM: speak TLS, with HTTP/2, and HTTP/3 on the same UDP port.",
+)
+@click.option(
+    "--keyfile",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Its private key, if that is in a file of its own.",
+)
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="TLS, to try HTTP/2 and 3: with a certificate made here that nobody trusts.",
+)
 @backend_option
-def serve(host: str, port: int, backend: str) -> None:
+def serve(
+    host: str, port: int, certfile: str | None, keyfile: str | None, dev: bool, backend: str
+) -> None:
     """Serve a store's queues over HTTP, until Ctrl-C or SIGTERM.
 
     State: no message changes by itself. On the way out, requests get time to finish, and what
@@ -56,7 +74,15 @@ def serve(host: str, port: int, backend: str) -> None:
         missing = error.name or str(error)
         raise Failed.of(MissingExtra("serving", "supersoniq[server]", missing)) from None
     try:
-        serve_http(backend, host=host, port=port, on_started=started)
+        serve_http(
+            backend,
+            host=host,
+            port=port,
+            certfile=certfile,
+            keyfile=keyfile,
+            dev=dev,
+            on_started=started,
+        )
     except (SupersoniqError, OSError) as error:
         raise Failed.of(error) from None
     sys.exit(0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from supersoniq.api import delivery as _delivery
 from supersoniq.api import queue as _queue
-from supersoniq.core.errors import Closed, LeaseLost
+from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.messages import Content, Draft, Duration, EventKind, Message, Published
 from supersoniq.core.ops import QueueStats
 from supersoniq.core.policy import Policy
@@ -86,7 +86,7 @@ class Queue:
         found = self._run(self._async.get_many(limit, wait, recipient=recipient, lease=lease))
         return [Delivery(self._run, delivery) for delivery in found]
 
-    def ack_many(self, deliveries: Sequence[Delivery]) -> list[LeaseLost | None]:
+    def ack_many(self, deliveries: Sequence[Delivery]) -> list[SupersoniqError | None]:
         """Acknowledge deliveries in one call; see ``supersoniq.Queue.ack_many``."""
         return self._run(self._async.ack_many([delivery._async for delivery in deliveries]))
 
