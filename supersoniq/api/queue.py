@@ -329,7 +329,9 @@ class Queue:
 
         Args:
             since: resume after this event's offset. If some were missed, the first event is a
-                ``gap``. ``None`` begins now.
+                ``gap``. ``None`` begins now. Kept are the newest 10,000 events of a queue, as far
+                as their contents fit into 64 MiB, and only while somebody watches and five
+                minutes beyond.
             kinds: which moves to tell.
 
         Raises:

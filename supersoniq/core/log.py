@@ -13,6 +13,11 @@ is recognised.
 **Gaps.** A follower that comes back with an offset from before the oldest event kept, or from
 before one of its kinds was recorded, is told so by one ``gap`` event, and then gets what there is.
 An offset from the future (of another store) is treated alike.
+
+**Bounds.** The newest ``CAPACITY`` events are kept, as far as their contents and headers fit into
+``CAPACITY_BYTES`` together; only the newest of all is kept whatever its size. So what watchers may
+still read is bounded, also where contents are large, and whoever asks for more is told of a gap.
+Several events of one message count its content several times: a store may have to write it so.
 """
 
 from __future__ import annotations
@@ -22,12 +27,24 @@ from collections import deque
 from supersoniq.core.messages import Event, EventKind, Message
 from supersoniq.core.states import Move
 
-__all__ = ["CAPACITY", "KIND_OF", "LINGER", "EventLog", "first_offset", "missed"]
+__all__ = [
+    "CAPACITY",
+    "CAPACITY_BYTES",
+    "KIND_OF",
+    "LINGER",
+    "EventLog",
+    "first_offset",
+    "missed",
+    "over",
+    "weight",
+]
 
 LINGER = 300_000
 """Milliseconds that a kind is recorded after the last time somebody followed it."""
 CAPACITY = 10_000
-"""Events kept for each queue."""
+"""Most events kept for each queue."""
+CAPACITY_BYTES = 64 << 20
+"""Most bytes of content and characters of headers in a queue's events together."""
 
 KIND_OF = {
     Move.PUBLISH: EventKind.PUBLISHED,
@@ -65,17 +82,32 @@ def missed(since: int, oldest: int, newest: int, recorded_from: int) -> bool:
     return since < recorded_from or since < oldest - 1 or since > newest
 
 
+def weight(message: Message | None) -> int:
+    """What an event's message counts for ``CAPACITY_BYTES``. O(headers)."""
+    if message is None:
+        return 0
+    return len(message.content) + sum(
+        len(name) + len(text) for name, text in message.headers.items()
+    )
+
+
+def over(count: int, size: int) -> bool:
+    """Whether so many events of that weight together are more than a queue keeps."""
+    return count > CAPACITY or (size > CAPACITY_BYTES and count > 1)
+
+
 class EventLog:
     """Recent events."""
 
-    __slots__ = ("_events", "_from", "_oldest", "_until", "active", "offset")
+    __slots__ = ("_events", "_from", "_oldest", "_size", "_until", "active", "offset")
 
     def __init__(self, now: int) -> None:
         self.offset = first_offset(now)
         """The newest one given out."""
         self.active = False
         """Whether anything is recorded: look here before making a snapshot."""
-        self._events: deque[Event] = deque(maxlen=CAPACITY)
+        self._events: deque[Event] = deque()
+        self._size = 0
         self._oldest = self.offset + 1
         self._from: dict[EventKind, int] = {}
         self._until: dict[EventKind, int] = {}
@@ -85,11 +117,14 @@ class EventLog:
         return now < self._until.get(kind, 0)
 
     def add(self, kind: EventKind, now: int, message: Message) -> None:
-        """Record an event. O(1)."""
+        """Record an event. Amortised O(headers)."""
         self.offset += 1
-        if len(self._events) == CAPACITY:
-            self._oldest = self._events[0].offset + 1
         self._events.append(Event(self.offset, kind, now, message))
+        self._size += weight(message)
+        while over(len(self._events), self._size):
+            gone = self._events.popleft()
+            self._size -= weight(gone.message)
+            self._oldest = gone.offset + 1
 
     def follow(
         self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int

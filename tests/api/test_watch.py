@@ -150,6 +150,29 @@ def test_a_watcher_that_falls_behind_holds_nobody_up_and_is_told(
     asyncio.run(main())
 
 
+def test_large_contents_that_fill_the_log_are_told_as_a_gap(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "CAPACITY_BYTES", 100_000)
+
+    async def main() -> None:
+        async with supersoniq.connect(url) as broker:
+            queue = broker.queue("q")
+            async with queue.watch() as watch:
+                for size in (5_000, 30_000, 30_000, 45_000):
+                    await queue.publish(b"x" * size)
+                event = await watch.next(1)
+                assert event is not None
+                assert event.kind is EventKind.GAP
+                told = []
+                while (event := await watch.next(0)) is not None:
+                    assert event.message is not None
+                    told.append(len(event.message.content))
+                assert told == [30_000, 45_000]
+
+    asyncio.run(main())
+
+
 def test_a_watch_ends_when_the_broker_closes(url: str) -> None:
     async def main() -> None:
         broker = await supersoniq.connect(url).open()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supersoniq.core.log import CAPACITY, LINGER, EventLog, first_offset, missed
+from supersoniq.core import log as module
+from supersoniq.core.log import CAPACITY, LINGER, EventLog, first_offset, missed, weight
 from supersoniq.core.messages import EventKind, Message
 from supersoniq.core.states import Status
 
@@ -77,6 +80,66 @@ def test_pages_after_a_gap_go_on() -> None:
         gaps += sum(event.kind is EventKind.GAP for event in events)
         seen += sum(event.kind is not EventKind.GAP for event in events)
     assert (gaps, seen) == (1, CAPACITY)
+
+
+def sized(size: int) -> Message:
+    return msgspec.structs.replace(MESSAGE, content=b"x" * size)
+
+
+def test_what_counts_is_content_and_headers() -> None:
+    assert weight(sized(7)) == 7
+    assert weight(msgspec.structs.replace(sized(7), headers={"ab": "cde"})) == 12
+    assert weight(None) == 0
+
+
+def test_large_contents_are_kept_as_far_as_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CAPACITY_BYTES", 1000)
+    log = EventLog(NOW)
+    _, offset = log.follow(None, PUBLISHED, 10, NOW)
+    for _ in range(4):
+        log.add(EventKind.PUBLISHED, NOW, sized(250))
+    events, _ = log.follow(offset, PUBLISHED, 100, NOW)
+    assert [event.kind for event in events] == [EventKind.PUBLISHED] * 4
+    log.add(EventKind.PUBLISHED, NOW, sized(1))
+    events, _ = log.follow(offset, PUBLISHED, 100, NOW)
+    assert [event.kind for event in events] == [EventKind.GAP] + [EventKind.PUBLISHED] * 4
+    # Whoever had seen what is gone has missed nothing.
+    events, _ = log.follow(offset + 1, PUBLISHED, 100, NOW)
+    assert [event.kind for event in events] == [EventKind.PUBLISHED] * 4
+
+
+def test_the_newest_event_is_kept_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CAPACITY_BYTES", 1000)
+    log = EventLog(NOW)
+    _, offset = log.follow(None, PUBLISHED, 10, NOW)
+    log.add(EventKind.PUBLISHED, NOW, sized(5000))
+    events, _ = log.follow(offset, PUBLISHED, 100, NOW)
+    assert [event.kind for event in events] == [EventKind.PUBLISHED]
+    log.add(EventKind.PUBLISHED, NOW, sized(1))
+    events, _ = log.follow(offset, PUBLISHED, 100, NOW)
+    assert [event.kind for event in events] == [EventKind.GAP, EventKind.PUBLISHED]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 60), max_size=60), st.integers(1, 8), st.integers(0, 100))
+def test_what_is_kept_is_the_longest_end_within_the_bounds(
+    sizes: list[int], count: int, size: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CAPACITY", count)
+        patch.setattr(module, "CAPACITY_BYTES", size)
+        log = EventLog(NOW)
+        _, offset = log.follow(None, PUBLISHED, 10, NOW)
+        for each in sizes:
+            log.add(EventKind.PUBLISHED, NOW, sized(each))
+        longest = 0
+        for n in range(1, min(count, len(sizes)) + 1):
+            if n == 1 or sum(sizes[-n:]) <= size:
+                longest = n
+        events, _ = log.follow(offset, PUBLISHED, 100, NOW)
+        told = [len(e.message.content) for e in events if e.message is not None]
+        assert told == (sizes[-longest:] if longest else [])
+        assert (len(events) > len(told)) is (len(sizes) > longest)
 
 
 @settings(deadline=None)

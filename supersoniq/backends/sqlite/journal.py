@@ -2,17 +2,19 @@
 
 Which kinds are being followed is part of the queue's row, so every process records for every
 watcher, and a queue without watchers costs one comparison. Events collect in a list and are
-written once at the end of the transaction, or before somebody reads them.
+written once at the end of the transaction, or before somebody reads them. What the log's bounds
+do not leave room for is dropped first, so that the file does not grow beyond them.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from typing import Any
 
 import msgspec
 
-from supersoniq.core.log import CAPACITY, LINGER, first_offset, missed
+from supersoniq.core.log import LINGER, first_offset, missed, over, weight
 from supersoniq.core.messages import Event, EventKind, Message
 
 __all__ = ["Journal"]
@@ -32,10 +34,22 @@ class Journal:
         offset: the newest one given out.
         oldest: the oldest one that a watcher can still get.
         count: how many events are kept.
+        size: what they weigh together.
         watches: as stored.
     """
 
-    __slots__ = ("_fresh", "_run", "_run_many", "_watches", "count", "offset", "oldest", "queue")
+    __slots__ = (
+        "_fresh",
+        "_fresh_size",
+        "_run",
+        "_run_many",
+        "_watches",
+        "count",
+        "offset",
+        "oldest",
+        "queue",
+        "size",
+    )
 
     def __init__(
         self,
@@ -44,6 +58,7 @@ class Journal:
         offset: int,
         oldest: int,
         count: int,
+        size: int,
         watches: bytes = b"{}",
     ) -> None:
         self._run = connection.execute
@@ -52,14 +67,16 @@ class Journal:
         self.offset = offset
         self.oldest = oldest
         self.count = count
+        self.size = size
         self._watches: _Watches = msgspec.json.decode(watches, type=_Watches)
-        self._fresh: list[tuple[int, int, str, int, bytes]] = []
+        self._fresh: deque[tuple[int, int, int, str, int, bytes]] = deque()
+        self._fresh_size = 0
 
     @classmethod
     def begin(cls, connection: sqlite3.Connection, queue: int, now: int) -> Journal:
         """The log of a new queue."""
         offset = first_offset(now)
-        return cls(connection, queue, offset, offset + 1, 0)
+        return cls(connection, queue, offset, offset + 1, 0, 0)
 
     @property
     def watches(self) -> bytes:
@@ -76,36 +93,46 @@ class Journal:
         return watch is not None and now < watch[0]
 
     def add(self, kind: EventKind, now: int, message: Message) -> None:
-        """Record an event. O(length)."""
+        """Record an event. Amortised O(length)."""
         self.offset += 1
-        self._fresh.append((self.queue, self.offset, str(kind), now, _encode(message)))
+        size = weight(message)
+        fresh = self._fresh
+        fresh.append((self.queue, self.offset, size, str(kind), now, _encode(message)))
+        self._fresh_size += size
+        while over(len(fresh), self._fresh_size):
+            # Of a burst that alone is over the bounds only the end is kept, and nothing older.
+            gone = fresh.popleft()
+            self._fresh_size -= gone[2]
+            self.oldest = gone[1] + 1
+            if self.count:
+                self._run("DELETE FROM events WHERE queue = ?", (self.queue,))
+                self.count = self.size = 0
 
     def flush(self) -> None:
-        """Write what was added and drop what is over the capacity. O(added * log n)."""
-        if not self._fresh:
+        """Write what was added, and drop what is over the bounds. O(added + dropped * log n)."""
+        fresh = self._fresh
+        if not fresh:
             return
-        # Of a burst that alone is over the capacity, only the end is kept.
-        kept = self._fresh[-CAPACITY:]
-        self._run_many("INSERT INTO events VALUES (?, ?, ?, ?, ?)", kept)
-        self.count += len(self._fresh)
-        surplus = self.count - CAPACITY
-        if surplus > 0:
-            first = self._run(
-                "SELECT offset FROM events WHERE queue = ? ORDER BY offset DESC LIMIT 1 OFFSET ?",
-                (self.queue, CAPACITY - 1),
-            ).fetchone()[0]
-            # The newest of those that go, which is not always the one before the first that stays.
-            last = self._last_before(first)
-            self.oldest = last + 1
-            self._run("DELETE FROM events WHERE queue = ? AND offset < ?", (self.queue, first))
-            self.count = CAPACITY
-        self._fresh.clear()
+        self.count += len(fresh)
+        self.size += self._fresh_size
+        if over(self.count, self.size):
+            self._make_room()
+        self._run_many("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", fresh)
+        fresh.clear()
+        self._fresh_size = 0
 
-    def _last_before(self, first: int) -> int:
-        for event in reversed(self._fresh[:-CAPACITY]):
-            return event[1]
-        query = "SELECT max(offset) FROM events WHERE queue = ? AND offset < ?"
-        return int(self._run(query, (self.queue, first)).fetchone()[0])
+    def _make_room(self) -> None:
+        """Drop the oldest events that are stored, until the others fit with what was added."""
+        stored = "SELECT offset, size FROM events WHERE queue = ? ORDER BY offset"
+        for offset, size in self._run(stored, (self.queue,)):
+            if not over(self.count, self.size):
+                break
+            self.count -= 1
+            self.size -= size if isinstance(size, int) else 0
+            self.oldest = offset + 1
+        else:  # Nothing is left of them, whatever rotten sizes may add up to.
+            self.count, self.size = len(self._fresh), self._fresh_size
+        self._run("DELETE FROM events WHERE queue = ? AND offset < ?", (self.queue, self.oldest))
 
     def follow(
         self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int

@@ -44,11 +44,12 @@ _BULK = 100
 
 COLUMNS = (
     "number, policy, tally, duplicates, stale, sequence, next, paused_until, stirs,"
-    " log_offset, log_oldest, log_count, watches"
+    " log_offset, log_oldest, log_count, log_size, watches"
 )
 _SAVE = """
     UPDATE queues SET policy = ?, tally = ?, duplicates = ?, stale = ?, sequence = ?, next = ?,
-        paused_until = ?, stirs = ?, log_offset = ?, log_oldest = ?, log_count = ?, watches = ?
+        paused_until = ?, stirs = ?, log_offset = ?, log_oldest = ?, log_count = ?,
+        log_size = ?, watches = ?
     WHERE number = ?
 """
 
@@ -110,8 +111,8 @@ class StoredQueue:
         """A new queue and its row."""
         row = connection.execute(
             "INSERT INTO queues (name, policy, tally, duplicates, stale, sequence, next, stirs,"
-            " log_offset, log_oldest, log_count, watches)"
-            " VALUES (?, x'', x'', 0, 0, 0, 0, 0, 0, 0, 0, x'')",
+            " log_offset, log_oldest, log_count, log_size, watches)"
+            " VALUES (?, x'', x'', 0, 0, 0, 0, 0, 0, 0, 0, 0, x'')",
             (name,),
         )
         number = row.lastrowid
@@ -169,6 +170,7 @@ class StoredQueue:
             journal.offset,
             journal.oldest,
             journal.count,
+            journal.size,
             journal.watches,
             self.number,
         )

@@ -118,7 +118,22 @@ _FIRST = (
     "CREATE UNIQUE INDEX events_by_offset ON events (queue, offset)",
 )
 
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# The log is bounded by its size, too. What it held is not worth carrying over: watchers are told.
+_SIZED_LOG = (
+    "ALTER TABLE queues ADD COLUMN log_size INTEGER NOT NULL DEFAULT 0",
+    "UPDATE queues SET log_oldest = log_offset + 1, log_count = 0",
+    "DROP TABLE events",
+    """CREATE TABLE events (
+        queue INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        message BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX events_by_offset ON events (queue, offset)",
+)
+
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _SIZED_LOG)
 """The statements that lead from version n to n + 1. Only ever added to."""
 
 VERSION = len(_STEPS)
