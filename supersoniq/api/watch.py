@@ -61,6 +61,7 @@ class Watch:
         self._visible = visible
         self._ready: deque[Event] = deque()
         self._stirred = asyncio.Event()
+        self._interrupted = False
         self._deaf: Callable[[], None] | None = None
 
     async def start(self) -> None:
@@ -79,6 +80,11 @@ class Watch:
             self._deaf()
             self._deaf = None
 
+    def interrupt(self) -> None:
+        """Let ``next`` give what there is now, which may be ``None``, instead of waiting."""
+        self._interrupted = True
+        self._stirred.set()
+
     async def next(self, wait: float | None = None) -> Event | None:
         """The next event, or ``None`` after ``wait`` seconds (``None`` waits for ever).
 
@@ -91,6 +97,9 @@ class Watch:
         while not self._ready:
             if self._engine.closing:
                 raise Closed("the broker")
+            if self._interrupted:
+                self._interrupted = False
+                return None
             self._stirred.clear()
             followed = await self._follow()
             self._take(followed)
@@ -109,6 +118,7 @@ class Watch:
                     await self._stirred.wait()
             except TimeoutError:
                 pass
+        self._interrupted = False
         return self._ready.popleft()
 
     async def _follow(self) -> Followed:

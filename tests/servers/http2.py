@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import h2.config
 import h2.connection
@@ -16,6 +16,7 @@ import h2.events
 import h2.exceptions
 import trustme
 import uvicorn
+from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from supersoniq.servers.h2.limits import Limits
@@ -56,6 +57,16 @@ async def until(ready: Callable[[], object], timeout: float = 10) -> None:
     async with asyncio.timeout(timeout):
         while not ready():  # noqa: ASYNC110 - whatever it is
             await asyncio.sleep(0.002)
+
+
+class Place(Protocol):
+    """Where a server is."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def secure(self) -> bool: ...
 
 
 class Running:
@@ -147,17 +158,26 @@ class Client:
         config.normalize_outbound_headers = False
         self.h2 = h2.connection.H2Connection(config)
         self.answers: dict[int, Answer] = {}
-        self.pushed: list[Answer] = []
+        self.promises: dict[int, Answer] = {}
         self.promised_open: set[int] = set()
         self.most_promised = 0
         self.goaway: int | None = None
         self._begun = b""
         self.lost = asyncio.Event()
         self.settled = asyncio.Event()
+        self.stirred = asyncio.Event()
+        """Set whenever something has come."""
         self.pongs = 0
         self.pump: asyncio.Task[None] | None = None
         self.take = True
         """Whether to give the windows back."""
+        self.refuse: frozenset[int] = frozenset()
+        """Which promises to refuse: 0 is the first."""
+
+    @property
+    def pushed(self) -> list[Answer]:
+        """The pushed answers, in the order of their promises."""
+        return list(self.promises.values())
 
     def flush(self) -> None:
         if data := self.h2.data_to_send():
@@ -169,10 +189,12 @@ class Client:
                 for event in self.h2.receive_data(self._without_goaway(data)):
                     self._handle(event)
                 self.flush()
+                self.stirred.set()
         except (ConnectionError, h2.exceptions.ProtocolError, ssl.SSLError):
             pass
         finally:
             self.lost.set()
+            self.stirred.set()
             for answer in self.answers.values():
                 answer.done.set()
                 answer.stirred.set()
@@ -205,7 +227,13 @@ class Client:
         elif isinstance(event, h2.events.PushedStreamReceived):
             answer = self._answer(event.pushed_stream_id)
             answer.request = dict(event.headers or ())
-            self.pushed.append(answer)
+            number = event.pushed_stream_id or 0
+            if len(self.promises) in self.refuse:
+                # Not by h2, for which the stream may be over: more has arrived with the promise.
+                answer.reset = int(ErrorCodes.REFUSED_STREAM)
+                head = bytes((0, 0, 4, 3, 0)) + number.to_bytes(4, "big")
+                self.writer.write(head + answer.reset.to_bytes(4, "big"))
+            self.promises[number] = answer
             self.promised_open.add(event.pushed_stream_id or 0)
             self.most_promised = max(self.most_promised, len(self.promised_open))
         elif isinstance(
@@ -302,10 +330,15 @@ class Client:
 
 @asynccontextmanager
 async def client(
-    where: Running, settings: dict[int, int] | None = None, *, raw: bool = False
+    where: Place,
+    settings: dict[int, int] | None = None,
+    *,
+    raw: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Client]:
     """Connect, say hello, and read what comes; a raw one says and reads nothing by itself."""
-    tls = client_tls(*ALPN) if where.secure else None
+    if where.secure and tls is None:
+        tls = client_tls(*ALPN)
     name = "localhost" if where.secure else None
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", where.port, ssl=tls, server_hostname=name, limit=1 << 20

@@ -5,26 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-import trustme
 from h2.settings import SettingCodes
 
 import supersoniq
 from supersoniq import Queue
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.serve import Server
-from tests.servers.http2 import Answer, Running, client, client_tls, run, until
+from tests.servers.http2 import Answer, Running, client, run, until
 
-N = 1000
-PUSH, MOST = int(SettingCodes.ENABLE_PUSH), int(SettingCodes.MAX_CONCURRENT_STREAMS)
 LINES = [(b"accept", b"application/x-ndjson")]
 
 
@@ -50,79 +43,52 @@ def lines(answer: Answer) -> list[dict[str, Any]]:
     return [json.loads(line) for line in bytes(answer.body).splitlines()]
 
 
-async def watched(
-    settings: dict[int, int] | None,
-) -> tuple[list[Answer], list[dict[str, Any]], int]:
-    """Publish to a watcher. Gives what was pushed, the lines, and the most that were open."""
-    async with served() as (server, queue), client(server, settings) as one:
-        number = one.request("/queues/news/events", fields=LINES)
-        await until(lambda: one.answers[number].body)
-        for start in range(0, N, 100):
-            await queue.publish_many({"n": n} for n in range(start, start + 100))
-            await asyncio.sleep(0)
-
-        def all_there() -> bool:
-            done = sum(answer.done.is_set() for answer in one.pushed)
-            return done + len(one.answers[number].body.splitlines()) == N + 1
-
-        await until(all_there, 30)
-        for answer in one.pushed:
-            assert (answer.status, answer.reset) == (200, None)
-            assert answer.request[b":path"].startswith(b"/queues/news/messages/")
-        # Over, and no more than said: the stream is still held.
-        assert not one.answers[number].done.is_set()
-        return one.pushed, lines(one.answers[number]), one.most_promised
-
-
-def test_each_new_message_is_pushed_as_itself() -> None:
-    pushed, told, _ = run(lambda: watched(None))
-    bodies = [json.loads(bytes(answer.body)) for answer in pushed]
-    assert sorted(body["content"]["n"] for body in bodies) == list(range(N))
-    for answer, body in zip(pushed, bodies, strict=True):
-        assert answer.request[b":path"].decode().endswith(body["id"])
-    offsets = [int(answer.request[b"last-event-id"]) for answer in pushed]
-    assert offsets == sorted(set(offsets))
-    assert [line["kind"] for line in told] == ["start"]
-
-
-def test_without_push_the_same_are_in_the_stream() -> None:
-    pushed, told, _ = run(lambda: watched({PUSH: 0}))
-    assert not pushed
-    assert [line["message"]["content"]["n"] for line in told[1:]] == list(range(N))
-
-
-def test_never_more_than_the_client_has_room_for() -> None:
-    pushed, told, most = run(lambda: watched({MOST: 10}))
-    assert 1 <= most <= 10
-    seen = [json.loads(bytes(answer.body))["content"]["n"] for answer in pushed]
-    seen += [line["message"]["content"]["n"] for line in told[1:]]
-    assert sorted(seen) == list(range(N))
-
-
-@pytest.mark.parametrize("push", [0, 1])
-def test_wait_0_gives_what_is_undelivered_and_ends(push: int) -> None:
+def test_what_a_client_refuses_is_in_the_stream() -> None:
     async def main() -> None:
-        async with served() as (server, queue), client(server, {PUSH: push}) as one:
-            await queue.publish_many(str(n) for n in range(250))
-            taken = await queue.get()
-            assert taken is not None
-            await taken.ack()
-            answer = await one.get(
-                "/queues/news/events", fields=[*LINES, (b"prefer", b"respond-async, wait=0")]
-            )
+        async with served() as (server, queue), client(server) as one:
+            one.refuse = frozenset((0, 29))
+            number = one.request("/queues/news/events", fields=LINES)
+            await until(lambda: one.answers[number].body)
+            await queue.publish_many({"n": n} for n in range(40))
+
+            def all_there() -> bool:
+                done = sum(answer.reset is None and answer.done.is_set() for answer in one.pushed)
+                return done + len(lines(one.answers[number])) == 41
+
+            await until(all_there)
+            seen = [json.loads(bytes(each.body)) for each in one.pushed if each.reset is None]
+            told = lines(one.answers[number])[1:]
+            seen += [line["message"] for line in told]
+            assert sorted(each["content"]["n"] for each in seen) == list(range(40))
+            assert {line["message"]["content"]["n"] for line in told} >= {0, 29}
+            assert all(line["offset"] for line in told)
+            assert not one.answers[number].done.is_set()
+
+    run(main)
+
+
+def test_wait_0_ends_after_what_was_refused() -> None:
+    async def main() -> None:
+        async with served() as (server, queue), client(server) as one:
+            one.refuse = frozenset((2,))
+            await queue.publish_many(str(n) for n in range(8))
+            asked = [*LINES, (b"prefer", b"respond-async, wait=0")]
+            answer = await one.get("/queues/news/events", fields=asked)
             assert answer.fields[b"preference-applied"] == b"wait=0"
-            await until(lambda: not one.promised_open)
-            pushed = [json.loads(bytes(each.body)) for each in one.pushed]
-            told = [line["message"] for line in lines(answer)[1:]]
-            assert len(told) == (0 if push else 250)
-            assert sorted(int(each["content"]) for each in pushed + told) == list(range(250))
+            told = [line["message"]["content"] for line in lines(answer)[1:]]
+            pushed = [json.loads(bytes(each.body)) for each in one.pushed if each.reset is None]
+            assert "1" in told
+            assert sorted(told + [each["content"] for each in pushed]) == [*"01234567", "old"]
 
     run(main)
 
 
 def test_wait_0_after_an_event_gives_what_came_since() -> None:
     async def main() -> None:
-        async with served() as (server, queue), client(server, {PUSH: 0}) as one:
+        async with (
+            served() as (server, queue),
+            client(server, {int(SettingCodes.ENABLE_PUSH): 0}) as one,
+        ):
             held = one.request("/queues/news/events", fields=LINES)
             await until(lambda: one.answers[held].body)
             start = lines(one.answers[held])[0]["offset"]
@@ -147,40 +113,3 @@ def test_wait_0_works_over_http_1_1() -> None:
             assert answer.text.count("event: published") == 1
 
     run(main)
-
-
-SERVE = """
-import sys
-from supersoniq.adapters.http.serve import serve
-serve("memory://", port=0, certfile=sys.argv[1], on_started=lambda url: print(url, flush=True))
-"""
-
-
-def test_serve_speaks_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    leaf = authority.issue_cert("localhost", "127.0.0.1")
-    file = tmp_path / "both.pem"
-    leaf.private_key_and_cert_chain_pem.write_to_path(str(file))
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(file)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address.startswith("https://127.0.0.1:")
-        context = client_tls.__wrapped__("http/1.1")
-        authority.configure_trust(context)
-        assert httpx.get(f"{address}/health/ready", verify=context).status_code == 200
-        context = client_tls.__wrapped__("h2", "http/1.1")
-        authority.configure_trust(context)
-        host, port = address.removeprefix("https://").split(":")
-        with (
-            socket.create_connection((host, int(port)), 5) as plain,
-            context.wrap_socket(plain, server_hostname=host) as tls,
-        ):
-            assert tls.selected_alpn_protocol() == "h2"
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0
-        assert process.stdout is not None
-        process.stdout.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
@@ -130,6 +131,34 @@ def test_a_client_that_resets_a_pushed_answer_is_pushed_no_more() -> None:
             assert server.tasks == 0
 
     run(main)
+
+
+def test_the_app_learns_which_answers_were_taken() -> None:
+    """Also of those that were refused after all of them had been sent, as Node does."""
+    told: dict[int, bool] = {}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/events":
+            await say(send, b"pushed")
+            return
+        ready = scope["extensions"]["http.response.push"]["ready"]
+        for number in range(20):
+            assert await ready()
+            done = functools.partial(told.__setitem__, number)
+            path = f"/{number}"
+            await send({"type": "http.response.push", "path": path, "headers": [], "done": done})
+        await until(lambda: len(told) == 20)
+        await say(send, b"")
+
+    async def main() -> None:
+        async with serving(app) as server, client(server) as one:
+            one.refuse = frozenset((5, 17))
+            await one.get("/events")
+            connection = next(iter(server.server.server_state.connections))
+            assert not connection._connection._pusher._unsure  # type: ignore[union-attr]
+
+    run(main)
+    assert told == {number: number not in (5, 17) for number in range(20)}
 
 
 def test_a_client_may_change_its_mind() -> None:

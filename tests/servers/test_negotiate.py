@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,7 +25,6 @@ from tests.servers.http2 import (
     serving,
     until,
 )
-from tests.servers.test_h2_push import N, events
 
 
 @pytest.fixture(params=[False, True], ids=["clear", "tls"])
@@ -167,71 +165,5 @@ def test_curl(secure: bool, tmp_path: Path) -> None:
             assert (code, out) == (0, "3000002 2")
             code, out = await shell("curl", "-sS", "--http1.1", "-k", "-d", "hello", url(server))
             assert (code, out) == (0, "1.1 hello")
-
-    run(main)
-
-
-@pytest.mark.skipif(shutil.which("nghttp") is None, reason="there is no nghttp (nghttp2-client)")
-def test_nghttp_takes_every_push(secure: bool) -> None:
-    async def main() -> None:
-        async with serving(events, secure=secure) as server:
-            code, out = await shell("nghttp", "-vn", "--no-dep", url(server, "/events"))
-            assert code == 0
-            assert out.count("recv PUSH_PROMISE") == N
-            assert out.count(":status: 200") == N + 1
-
-    run(main)
-
-
-NODE = """
-const http2 = require("http2");
-const [url, push] = process.argv.slice(1);
-const session = http2.connect(url, {
-  rejectUnauthorized: false,
-  settings: { enablePush: push === "1", maxConcurrentStreams: 50 },
-});
-let open = 0, most = 0, bodies = [], stream = "", waiting = 1;
-const done = () => {
-  if (--waiting) return;
-  const distinct = new Set(bodies).size;
-  console.log(JSON.stringify({ pushed: bodies.length, distinct, most, stream }));
-  session.close();
-};
-session.on("stream", (pushed, headers) => {
-  waiting++;
-  most = Math.max(most, ++open);
-  let body = "";
-  pushed.setEncoding("utf8");
-  pushed.on("data", (data) => (body += data));
-  pushed.on("close", () => {
-    open--;
-    if (body === headers[":path"]) bodies.push(body);
-    done();
-  });
-});
-const request = session.request({ ":path": "/events" });
-request.setEncoding("utf8");
-request.on("data", (data) => (stream += data));
-request.on("close", done);
-request.end();
-"""
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
-def test_node_takes_every_push_or_reads_them_in_the_stream(secure: bool) -> None:
-    async def main() -> None:
-        async with serving(events, secure=secure) as server:
-            code, out = await shell("node", "-e", NODE, url(server), "1")
-            assert code == 0, out
-            told = json.loads(out.strip().splitlines()[-1])
-            in_stream = told["stream"].split()[:-1]
-            assert told["pushed"] == told["distinct"] == N
-            assert told["most"] <= 50
-            assert not in_stream
-            code, out = await shell("node", "-e", NODE, url(server), "0")
-            assert code == 0, out
-            told = json.loads(out.strip().splitlines()[-1])
-            assert told["pushed"] == 0
-            assert len(set(told["stream"].split()[:-1])) == N
 
     run(main)

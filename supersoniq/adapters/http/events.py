@@ -6,12 +6,14 @@ dead connection. Events wait in the store, never here: a client that reads slowl
 
 Where the client takes server push (HTTP/2), a new message is pushed after RFC 8030, section 6: as a
 promised ``GET`` of the message itself, with the event's offset in ``last-event-id``. What cannot be
-pushed is in the stream. With ``Prefer: wait=0`` the stream is not held: it has what happened since,
-or without a ``since`` the messages that are ready, and ends.
+pushed, and what the client has refused, is in the stream. With ``Prefer: wait=0`` the stream is not
+held: it has what happened since, or without a ``since`` the messages that are ready, and ends.
 """
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -35,6 +37,9 @@ RECONNECT = 1000
 
 PAGE = 100
 """Messages that are looked at together."""
+
+MAX_UNSURE = 4 * 1024 * 1024
+"""Bytes of contents that were pushed, and that the client may still refuse."""
 
 
 async def events(exchange: Exchange) -> Reply | None:
@@ -81,6 +86,10 @@ class _Stream:
         self._encoding = encoding
         self._held = held
         self._resumed = resumed
+        self._unsure = 0
+        self._unsure_bytes = 0
+        self._refused: list[Event] = []
+        self._settled = asyncio.Event()
 
     async def run(self) -> None:
         exchange, watch = self._exchange, self._watch
@@ -94,14 +103,17 @@ class _Stream:
         try:
             if not (self._held or self._resumed):
                 await self._tell_ready(watch.offset)
+                await self._all_taken()
                 return
             while True:
                 event = await watch.next(exchange.limits.keep_alive if self._held else 0)
+                again = await self._tell_refused()
                 if event is not None:
                     await self._tell(event)
-                elif self._held:
+                elif self._held and not again:
                     await exchange.piece(self._alive())
-                else:
+                elif not self._held:
+                    await self._all_taken()
                     return
         except Closed:
             return
@@ -115,13 +127,50 @@ class _Stream:
     async def _tell(self, event: Event) -> None:
         exchange = self._exchange
         if event.kind is EventKind.PUBLISHED and event.message is not None:
-            path = f"{exchange.at_queue()}/messages/{event.message.id}"
-            query = "" if self._encoding == "auto" else f"?content={self._encoding}"
-            offset = (b"last-event-id", b"%d" % event.offset)
-            if await exchange.push(path + query, [offset]):
-                return
+            size = len(event.message.content)
+            if not self._unsure or self._unsure_bytes + size <= MAX_UNSURE:
+                path = f"{exchange.at_queue()}/messages/{event.message.id}"
+                query = "" if self._encoding == "auto" else f"?content={self._encoding}"
+                offset = (b"last-event-id", b"%d" % event.offset)
+                if await exchange.push(path + query, [offset], partial(self._done, event, size)):
+                    self._unsure += 1
+                    self._unsure_bytes += size
+                    return
+        await self._say(event)
+
+    async def _say(self, event: Event) -> None:
+        """Tell of an event in the stream itself."""
         told = EventOut.of(event, self._encoding)
-        await exchange.piece(self._frame(told.kind, told.offset, told))
+        await self._exchange.piece(self._frame(told.kind, told.offset, told))
+
+    def _done(self, event: Event, size: int, taken: bool) -> None:
+        """What was pushed was taken, or not."""
+        self._unsure -= 1
+        self._unsure_bytes -= size
+        self._settled.set()
+        if not taken:
+            self._refused.append(event)
+            if self._held:
+                self._watch.interrupt()
+
+    async def _tell_refused(self) -> bool:
+        """Tell of what was refused. Gives whether there was any."""
+        refused, self._refused = self._refused, []
+        for event in refused:
+            await self._say(event)
+        return bool(refused)
+
+    async def _all_taken(self) -> None:
+        """Wait until the client has all that was pushed, or has been told of it.
+
+        Raises:
+            TimeoutError: the client does not say.
+        """
+        with self._exchange.service.send_deadline():
+            while await self._tell_refused() or self._unsure:
+                if not self._refused and self._unsure:
+                    self._settled.clear()
+                    await self._settled.wait()
 
     async def _tell_ready(self, offset: int) -> None:
         """Tell of the messages that nobody has taken, as if they were published now."""

@@ -8,7 +8,7 @@ answer has one too, and a handler that takes long learns at once that its client
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -291,16 +291,18 @@ class Exchange:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
-    async def push(self, path: str, fields: Fields) -> bool:
-        """Push the answer to a ``GET`` of a path of this app. Gives whether the client takes it.
+    async def push(self, path: str, fields: Fields, done: Callable[[bool], None]) -> bool:
+        """Push the answer to a ``GET`` of a path of this app. Gives whether that is possible.
 
+        If it is, ``done`` is called later with whether the client has taken it.
         See ``supersoniq.servers.h2.push``; other servers push nothing.
         """
         ready = self.scope.get("extensions", {}).get("http.response.push", {}).get("ready")
         if ready is None or not await ready():
             return False
         address = self.address(path).decode()
-        await self._send({"type": "http.response.push", "path": address, "headers": fields})
+        promise = {"type": "http.response.push", "path": address, "headers": fields, "done": done}
+        await self._send(promise)
         return True
 
     def presence(self) -> Presence:

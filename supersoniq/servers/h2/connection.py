@@ -160,7 +160,7 @@ class Connection:
             else:
                 # Seen here: h2 does not tell of a stream that was over before.
                 self._nuisance()
-                self._pusher.refused()
+                self._pusher.refused(frame.stream)
         elif kind == frames.SETTINGS:
             self._nuisance(SETTINGS_COST)
         elif kind not in (frames.HEADERS, frames.CONTINUATION):
@@ -200,6 +200,8 @@ class Connection:
                 self.wake()
             elif (lane := self.lanes.get(event.stream_id)) is not None:
                 lane.stream.writable()
+        elif isinstance(event, h2.events.PingAckReceived):
+            self._pusher.answered(event.ping_data or b"")
         elif isinstance(event, h2.events.RemoteSettingsChanged):
             self.engine.bound_encoder()
             self._pusher.changed()
@@ -277,12 +279,13 @@ class Connection:
 
     def _close(self, lane: Lane) -> None:
         """An app has ended: its lane is free."""
+        whole = _is_over(lane) and lane.stream.lost is None
         if not _is_over(lane):
             lane.stream.reset(Reset.CANCEL)
         del self.lanes[lane.number]
         self.waiting.pop(lane, None)
         if lane.pushed:
-            self._pusher.ended(lane.number)
+            self._pusher.ended(lane.number, whole)
         else:
             self.asked -= 1
         self._perhaps_finish()
@@ -307,6 +310,12 @@ class Connection:
 
     def flush_soon(self) -> None:
         """What the engine has to send shall leave."""
+        self._host.flush_soon()
+
+    def ping(self, data: bytes) -> None:
+        """Ask for a sign of life, of eight bytes."""
+        self.engine.ping(data)
+        self._nuisances.earn(1)
         self._host.flush_soon()
 
     def sent_data(self) -> None:

@@ -37,6 +37,8 @@ class Limits:
     """The same, for each second."""
     pushes: int = 100
     """Pushed responses at the same time, if the client allows as many."""
+    unsure_pushes: int = 1000
+    """Pushed responses of which it is not certain yet that the client has taken them."""
     push_patience: float = 1.0
     """How long a push waits for an earlier one to end, before it is called impossible."""
     websocket_message: int = 16 * 1024 * 1024

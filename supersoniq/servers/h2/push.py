@@ -15,6 +15,14 @@ style sheet and too little for a message that has to arrive. So here
   push would be taken.** If it gives true, the next push of the same task, sent before it awaits
   anything else, is promised to the client. If it gives false, the app has to say what it has to
   say in its answer. A false is for now: the next call may give true.
+- **a push may have a ``done``**, a function that is called once with whether the client has taken
+  the answer. It is called with false when the client resets the promised stream, or does not take
+  the bytes; the app may then say it in its answer. It is not called when the connection ends.
+
+A client may refuse what it has room for by our count: Node has not closed a stream before its
+program has read it, and refuses one more, which a server may have answered in full by then. So a
+client has an answer when it has answered a PING that was sent after it, and then a second one:
+acknowledgements of PINGs may overtake resets that were sent before them, by one round.
 
 A push is not taken when the client has left, or has reset a pushed stream (it does not want them),
 or has gone back on ``ENABLE_PUSH``, or when as many pushed responses are open as its
@@ -53,6 +61,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Pusher"]
 
+Done = Callable[[bool], None]
+
+TAKEN = b"pushed??"
+"""What the PINGs say that ask whether answers were taken."""
 SAFE = "/!$&'()*+,;=:@%?-._~"
 
 
@@ -69,6 +81,14 @@ class Pusher:
         self._unwanted = False
         self._in_vain = False
         self._waiters: list[asyncio.Future[None]] = []
+        self._unsure: dict[int, Done] = {}
+        """Those whose apps want to know, and do not yet."""
+        self._sent: list[int] = []
+        """Of these, whose answers were sent and are not asked about yet."""
+        self._asked: list[int] | None = None
+        """Those about which the PING asks that is under way."""
+        self._once: list[int] = []
+        """Those about which one PING was answered."""
 
     def allowed(self) -> bool:
         """Whether the client takes any at all."""
@@ -85,6 +105,8 @@ class Pusher:
     def _room(self) -> bool:
         connection = self._connection
         most = connection.engine.remote_settings.max_concurrent_streams
+        if len(self._unsure) >= connection.limits.unsure_pushes:
+            return False
         return len(self._open) < min(most - connection.asked, connection.limits.pushes)
 
     def extension(self, lane: Lane, head: Head) -> tuple[dict[str, Any], Callable[[Message], None]]:
@@ -147,18 +169,46 @@ class Pusher:
             self._unwanted = True
             return
         self._open.add(promised)
+        if (done := message.get("done")) is not None:
+            self._unsure[promised] = done
         connection.start(Lane(connection, promised), promised_head)
 
-    def ended(self, number: int) -> None:
-        """A pushed response is over."""
+    def ended(self, number: int, whole: bool) -> None:
+        """A pushed response is over: the whole of it was sent, or not."""
         self._open.discard(number)
         self._in_vain = False
+        if not whole:
+            self._settle(number, False)
+        elif number in self._unsure:
+            self._sent.append(number)
+            self._ask()
         self.changed()
 
-    def refused(self) -> None:
+    def refused(self, number: int) -> None:
         """The client has reset a pushed stream: there shall be no more."""
         self._unwanted = True
+        self._settle(number, False)
         self.changed()
+
+    def answered(self, data: bytes) -> None:
+        """The client has answered a PING."""
+        if data != TAKEN or self._asked is None:
+            return
+        for number in self._once:
+            self._settle(number, True)
+        self._once, self._asked = self._asked, None
+        self._ask()
+        self.changed()
+
+    def _ask(self) -> None:
+        if self._asked is None and (self._sent or self._once):
+            self._asked, self._sent = self._sent, []
+            self._connection.ping(TAKEN)
+
+    def _settle(self, number: int, taken: bool) -> None:
+        done = self._unsure.pop(number, None)
+        if done is not None and not self._connection.over:
+            done(taken)
 
     def changed(self) -> None:
         """Those who wait shall look again."""
