@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from supersoniq.backends.sqlite import SqliteBackend
+from supersoniq.backends.sqlite import SqliteBackend, passing
 from supersoniq.core import log, ops
 from supersoniq.core.errors import SupersoniqError
 from supersoniq.core.machine import Machine
@@ -246,6 +246,7 @@ def test_answers_are_the_machines(
         monkeypatch.setattr(log, "CAPACITY", 12)
     if seed % 4 > 1:
         monkeypatch.setattr(log, "CAPACITY_BYTES", 600)
+        monkeypatch.setattr(passing, "SLICE", 2)
 
     async def work() -> None:
         walk = Walk(tmp_path / "q.db", seed)

@@ -78,6 +78,10 @@ class WriteLock:
         if self._file >= 0:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
+    def step_aside(self) -> None:
+        """Wait, without the lock, for as long as it takes those who want it to look once."""
+        time.sleep(_LONGEST * 1.5)
+
     def close(self) -> None:
         """Let go of the lock file. Closing twice is fine."""
         if self._file >= 0:

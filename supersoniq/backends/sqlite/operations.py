@@ -69,6 +69,21 @@ class Operations:
         self._touched.clear()
         self._deleted.clear()
 
+    def catch_up(self, batch: Sequence[Any]) -> bool:
+        """Let time catch up with the queues of a batch, a bounded step each.
+
+        Gives whether they all have: only then may the batch be carried out.
+        """
+        done = True
+        for name in {op.queue for op in batch if isinstance(op, ops.Op)}:
+            try:
+                queue = self._queue(name)
+            except SupersoniqError:
+                continue  # Its own operations will be told.
+            if queue is not None and not queue.catch_up(self.now):
+                done = False
+        return done
+
     def carry_out(self, batch: Sequence[Any]) -> list[Result]:
         """Carry out a batch, in the transaction that is open. Gives the results."""
         results: list[Result] = [None] * len(batch)

@@ -6,8 +6,8 @@ transaction, change rows through ``Shelves`` and themselves in memory, and ``sav
 once at the transaction's end. When a transaction is rolled back the object is thrown away.
 
 Each operation here reads like the machine's, in the same order, so that the two can be compared
-side by side. What is done by the million has modules of its own: ``publishing``, ``taking`` and
-``settling``.
+side by side. What is done by the million has modules of its own: ``publishing``, ``taking``,
+``settling``, and ``passing`` for what time does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from supersoniq.backends.sqlite.journal import Journal
+from supersoniq.backends.sqlite.passing import SLICE, catch_up
 from supersoniq.backends.sqlite.shelves import Shelves
 from supersoniq.core import rules
 from supersoniq.core.errors import (
@@ -29,19 +30,13 @@ from supersoniq.core.log import KIND_OF
 from supersoniq.core.messages import Durability, Record
 from supersoniq.core.ops import QueueStats
 from supersoniq.core.policy import Policy, Terms, changed, policy_from_data
-from supersoniq.core.states import ARCS, Move, Status, arc
+from supersoniq.core.states import ARCS, Move, Status
 from supersoniq.core.tally import Extra, figures, from_names, names, sizes
 from supersoniq.core.timers import NEVER
 
 __all__ = ["StoredQueue"]
 
 _READY, _LEASED, _DEAD = Status.READY, Status.LEASED, Status.DEAD
-_DUE = arc(Move.DUE, Status.SCHEDULED, _READY).slot
-_FORGET = {at: arc(Move.FORGET, at, None).slot for at in (Status.DONE, _DEAD)}
-_PURGED = (Status.SCHEDULED, _READY, _DEAD)
-_BULK = 100
-"""So many messages that are due at once are moved by one statement, not one by one."""
-
 COLUMNS = (
     "number, policy, tally, duplicates, stale, sequence, next, paused_until, stirs,"
     " log_offset, log_oldest, log_count, log_size, watches"
@@ -51,6 +46,10 @@ _SAVE = """
         paused_until = ?, stirs = ?, log_offset = ?, log_oldest = ?, log_count = ?,
         log_size = ?, watches = ?
     WHERE number = ?
+"""
+_PRUNE = """
+    DELETE FROM keys WHERE (queue, key) IN
+        (SELECT queue, key FROM keys WHERE queue = ? AND until <= ? LIMIT ?)
 """
 
 
@@ -180,70 +179,20 @@ class StoredQueue:
     # Time.
 
     def tick(self, now: int) -> None:
-        """Let time catch up. O(1) when nothing is due."""
-        if now >= self.next:
-            self._catch_up(now)
+        """Let time catch up, whatever that takes. O(1) when nothing is due."""
+        while not self.catch_up(now):
+            pass
 
-    def _catch_up(self, now: int) -> None:
-        self.dirty = True
-        shelves, terms, tally = self.shelves, self.terms, self.tally
-        for sequence in shelves.lapsed(now):
-            if (record := self._one(sequence, _LEASED)) is not None:
-                rules.lapse(record, now, terms, tally)
-                self.came_back(record, Move.LAPSE, now)
-        self._make_due(now)
-        for sequence in shelves.expired(now):
-            if (record := self._one(sequence, Status.SCHEDULED, _READY)) is not None:
-                self.expire(record, now)
-        self._forget(now)
-        if self.paused_until is not None and now >= self.paused_until:
-            self.paused_until = None
-            self.stirs += 1
-        self.prune_keys(now)
-        self.journal.idle(now)
-        self.next = shelves.next()
-        if self.paused_until is not None:
-            self.next = min(self.next, self.paused_until)
+    def catch_up(self, now: int) -> bool:
+        """Let time catch up for a bounded number of messages; gives whether that was all.
 
-    def _make_due(self, now: int) -> None:
-        due = self.shelves.due(now)
-        if len(due) >= _BULK and not self.journal.active():
-            self.tally[_DUE] += self.shelves.make_due(now)
-            self.stirs += 1
-            return
-        for sequence in due:
-            if (record := self._one(sequence, Status.SCHEDULED)) is not None:
-                rules.due(record, self.tally)
-                self.moved(record, Move.DUE, Status.SCHEDULED, now)
-
-    def _forget(self, now: int) -> None:
-        over = self.shelves.forgettable(now)
-        if len(over) >= _BULK and not self.journal.active():
-            for status, slot in _FORGET.items():
-                self.tally[slot] += self.shelves.forget(status, now)
-            return
-        for sequence in over:
-            if (record := self._one(sequence, Status.DONE, _DEAD)) is not None:
-                source = record.status
-                assert source is not None
-                rules.forget(record, self.tally)
-                self.moved(record, Move.FORGET, source, now, gone_from=source)
-
-    def _one(self, sequence: int, *where: Status) -> Record | None:
-        """A message whose instant has come; without its content if no event will tell of it."""
-        record = self.shelves.find(sequence, bare=not self.journal.active())
-        if record is None or record.status not in where:
-            # Its rows have rotted and contradict each other. Without this the timer would ring
-            # for ever, and nothing else in this queue would go on.
-            self.shelves.discard(sequence)
-            return None
-        return record
+        Only when it was may anything else be done with the queue.
+        """
+        return now < self.next or catch_up(self, now)
 
     def prune_keys(self, now: int) -> None:
-        """Forget the keys that no longer hold. O(log n + k)."""
-        self.connection.execute(
-            "DELETE FROM keys WHERE queue = ? AND until <= ?", (self.number, now)
-        )
+        """Forget keys that no longer hold: not all of a great many at once. O(log n + k)."""
+        self.connection.execute(_PRUNE, (self.number, now, SLICE))
 
     def wake_in(self, now: int) -> int | None:
         """Milliseconds until time alone may change something."""

@@ -12,6 +12,7 @@ is not in it: a redrive may take it away.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ __all__ = [
     "decode_details",
     "decode_past",
     "encode_details",
+    "encode_ids",
     "encode_past",
     "record_of",
     "sound",
@@ -92,6 +94,11 @@ def sound(details: Any, content: Any, sequence: int, created_at: Any, stored: An
         return bool(checksum(zlib.crc32(details), sequence, created_at, content) == stored)
     except TypeError:
         return False  # Not even the types are left.
+
+
+def encode_ids(ids: Sequence[int]) -> str:
+    """Ids as ``json_each`` takes them: any number of them in one parameter."""
+    return _encode(ids).decode()
 
 
 def encode_past(past: Past | None) -> bytes | None:

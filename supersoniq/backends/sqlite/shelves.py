@@ -12,7 +12,8 @@ whole batches (``publishing``, ``taking``, ``settling``) that keep to the same l
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from supersoniq.backends.sqlite import rows
@@ -46,6 +47,10 @@ _FIND = (
 _FIND_BARE = (
     f"SELECT {_FACTS}, x'', {_PLACE} FROM messages m {_JOINED} WHERE m.id = ? AND {_EXISTS}"
 )
+_FIND_ALL_BARE = f"""
+    SELECT {_FACTS}, x'', {_PLACE} FROM json_each(?) CROSS JOIN messages m ON m.id = value {_JOINED}
+    WHERE {_EXISTS}
+"""
 _PAGE = f"""
     SELECT {_FACTS}, m.content, {_PLACE} FROM messages m {_JOINED}
     WHERE m.id > ?1 AND m.id < ?2 AND {{condition}} ORDER BY m.id LIMIT ?3
@@ -65,6 +70,15 @@ _PAGE_OF: dict[Status | None, str] = {
         for status in (Status.SCHEDULED, Status.DONE, Status.DEAD)
     },
 }
+_OUT_OF_LINE = "DELETE FROM ready WHERE queue = ? AND recipient = ? AND rank = ? AND sequence = ?"
+_UNLEASE = "DELETE FROM leased WHERE id = ?"
+_UNPARK = "DELETE FROM parked WHERE id = ?"
+_DROP = "DELETE FROM messages WHERE id = ?"
+_STOP_EXPIRY = "DELETE FROM expiries WHERE queue = ? AND at = ? AND id = ?"
+_LINE_UP = "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_LEASE = "INSERT INTO leased VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PARK = "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_START_EXPIRY = "INSERT INTO expiries VALUES (?, ?, ?)"
 _WAITING = (Status.SCHEDULED, Status.READY)
 
 
@@ -76,10 +90,12 @@ class Shelves:
         number: the queue's.
     """
 
-    __slots__ = ("_run", "base", "end", "number")
+    __slots__ = ("_moving", "_run", "_run_many", "base", "end", "number")
 
     def __init__(self, connection: sqlite3.Connection, number: int) -> None:
         self._run = connection.execute
+        self._run_many = connection.executemany
+        self._moving: dict[int, tuple[Record, Status]] | None = None
         self.number = number
         self.base = number << 40
         """An id less this is the sequence."""
@@ -92,6 +108,13 @@ class Shelves:
         query = _FIND_BARE if bare else _FIND
         row = self._run(query, (self.base + sequence,)).fetchone()
         return None if row is None else rows.record_of(row, self.base)
+
+    def find_bare(self, sequences: Sequence[int]) -> dict[int, Record]:
+        """Those of the messages that are there, without their contents. O(log n) each."""
+        base = self.base
+        asked = rows.encode_ids([base + sequence for sequence in sequences])
+        found = (rows.record_of(row, base) for row in self._run(_FIND_ALL_BARE, (asked,)))
+        return {record.sequence: record for record in found}
 
     def page(self, status: Status | None, after: int, limit: int) -> Iterator[Record]:
         """Messages in publish order. O(log n + limit); with a status, O(n) in those passed over."""
@@ -107,33 +130,35 @@ class Shelves:
         found = self._run(query, (self.number, recipient, -priority, sequence)).fetchone()
         return int(found[0])
 
-    # Instants. Each list is in the order in which things happen.
+    # Instants. Each list is in the order in which things happen, and only the first ``limit``.
 
-    def lapsed(self, now: int) -> list[int]:
+    def lapsed(self, now: int, limit: int) -> list[int]:
         """Sequences whose lease is over. O(log n + k)."""
-        query = "SELECT id FROM leased WHERE queue = ? AND deadline <= ? ORDER BY deadline, id"
-        return self._sequences(query, (self.number, now))
+        query = (
+            "SELECT id FROM leased WHERE queue = ? AND deadline <= ? ORDER BY deadline, id LIMIT ?"
+        )
+        return self._sequences(query, (self.number, now, limit))
 
-    def due(self, now: int) -> list[int]:
+    def due(self, now: int, limit: int) -> list[int]:
         """Sequences of scheduled ones whose time has come. O(log n + k)."""
         query = (
             "SELECT id FROM parked WHERE queue = ? AND status = 'scheduled' AND at <= ?"
-            " ORDER BY at, id"
+            " ORDER BY at, id LIMIT ?"
         )
-        return self._sequences(query, (self.number, now))
+        return self._sequences(query, (self.number, now, limit))
 
-    def expired(self, now: int) -> list[int]:
+    def expired(self, now: int, limit: int) -> list[int]:
         """Sequences of waiting ones whose ttl ran out. O(log n + k)."""
-        query = "SELECT id FROM expiries WHERE queue = ? AND at <= ? ORDER BY at, id"
-        return self._sequences(query, (self.number, now))
+        query = "SELECT id FROM expiries WHERE queue = ? AND at <= ? ORDER BY at, id LIMIT ?"
+        return self._sequences(query, (self.number, now, limit))
 
-    def forgettable(self, now: int) -> list[int]:
+    def forgettable(self, now: int, limit: int) -> list[int]:
         """Sequences of done and dead ones past their retention. O(log n + k log k)."""
         query = (
             "SELECT id FROM parked WHERE queue = ? AND status IN ('done', 'dead') AND at <= ?"
-            " ORDER BY at, id"
+            " ORDER BY at, id LIMIT ?"
         )
-        return self._sequences(query, (self.number, now))
+        return self._sequences(query, (self.number, now, limit))
 
     def next(self) -> int:
         """When time alone will change a message, at the earliest. O(log n)."""
@@ -167,29 +192,54 @@ class Shelves:
 
     def move(self, record: Record, source: Status) -> None:
         """Put a record that a rule has changed where it belongs now. O(log n)."""
-        id_ = self.base + record.sequence
-        status = record.status
-        if source is Status.READY:
-            self._run(
-                "DELETE FROM ready WHERE queue = ? AND recipient = ? AND rank = ? AND sequence = ?",
-                (self.number, record.details.recipient or "", -record.priority, record.sequence),
-            )
-        elif source is Status.LEASED:
-            self._run("DELETE FROM leased WHERE id = ?", (id_,))
+        if self._moving is None:
+            self._shelve([(record, source)])
         else:
-            self._run("DELETE FROM parked WHERE id = ?", (id_,))
-        if status is None:
-            self._run("DELETE FROM messages WHERE id = ?", (id_,))
-        else:
-            self._put(record, id_, status)
-        expires_at = record.details.expires_at
-        if expires_at is not None and (source in _WAITING) is not (status in _WAITING):
-            self._run(
-                "DELETE FROM expiries WHERE queue = ? AND at = ? AND id = ?"
-                if source in _WAITING
-                else "INSERT INTO expiries VALUES (?, ?, ?)",
-                (self.number, expires_at, id_),
+            # If it moves on before the end, that is where it goes, and from where it stands.
+            self._moving.setdefault(record.sequence, (record, source))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Records that are moved within are written at the end, by one statement a table.
+
+        Until then they are found where they were.
+        """
+        self._moving = {}
+        try:
+            yield
+            self._shelve(self._moving.values())
+        finally:
+            self._moving = None
+
+    def _shelve(self, moves: Collection[tuple[Record, Status]]) -> None:
+        """Write where records have moved to, and from where."""
+        gone: dict[str, list[tuple[Any, ...]]] = {}
+        come: dict[str, list[tuple[Any, ...]]] = {}
+        for record, source in moves:
+            id_, status, expires_at = (
+                self.base + record.sequence,
+                record.status,
+                record.details.expires_at,
             )
+            if source is Status.READY:
+                line = record.details.recipient or ""
+                place = (self.number, line, -record.priority, record.sequence)
+                gone.setdefault(_OUT_OF_LINE, []).append(place)
+            else:
+                gone.setdefault(_UNLEASE if source is Status.LEASED else _UNPARK, []).append((id_,))
+            if status is None:
+                gone.setdefault(_DROP, []).append((id_,))
+            else:
+                statement, row = self._row(record, id_, status)
+                come.setdefault(statement, []).append(row)
+            if expires_at is not None and (source in _WAITING) is not (status in _WAITING):
+                expiry = (self.number, expires_at, id_)
+                if source in _WAITING:
+                    gone.setdefault(_STOP_EXPIRY, []).append(expiry)
+                else:
+                    come.setdefault(_START_EXPIRY, []).append(expiry)
+        for statement, each in (*gone.items(), *come.items()):
+            self._run_many(statement, each)
 
     def extend(self, record: Record) -> None:
         """Store a leased record's new deadline. O(log n)."""
@@ -203,26 +253,17 @@ class Shelves:
         id_ = self.base + record.sequence
         self._run("UPDATE messages SET expires_at = NULL WHERE id = ?", (id_,))
 
-    def _put(self, record: Record, id_: int, status: Status) -> None:
+    def _row(self, record: Record, id_: int, status: Status) -> tuple[str, tuple[Any, ...]]:
+        """The statement that puts a record where its status belongs, and its values."""
         past = rows.encode_past(record.past)
         state = (record.available_at, record.deliveries, record.leases, past)
         if status is Status.READY:
-            place = (self.number, record.details.recipient or "", -record.priority)
-            self._run(
-                "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*place, record.sequence, *state),
-            )
-        elif status is Status.LEASED:
-            self._run(
-                "INSERT INTO leased VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (id_, self.number, record.until, *state),
-            )
-        else:
-            at = record.available_at if status is Status.SCHEDULED else record.until
-            self._run(
-                "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (id_, self.number, str(status), at, *state),
-            )
+            line = record.details.recipient or ""
+            return _LINE_UP, (self.number, line, -record.priority, record.sequence, *state)
+        if status is Status.LEASED:
+            return _LEASE, (id_, self.number, record.until, *state)
+        at = record.available_at if status is Status.SCHEDULED else record.until
+        return _PARK, (id_, self.number, str(status), at, *state)
 
     # All at once.
 
@@ -239,28 +280,6 @@ class Shelves:
             self._run(f"DELETE FROM expiries WHERE queue = ?1 AND id IN ({which})", own)
         self._run(f"DELETE FROM messages WHERE id IN ({which})", own)
         return self._run(emptied, own).rowcount
-
-    def forget(self, status: Status, now: int) -> int:
-        """Drop every message of done or dead that is past its retention. O(k log n)."""
-        which = f"FROM parked WHERE queue = ? AND status = '{status}' AND at <= ?"
-        own = (self.number, now)
-        self._run(f"DELETE FROM messages WHERE id IN (SELECT id {which})", own)
-        return self._run(f"DELETE {which}", own).rowcount
-
-    def make_due(self, now: int) -> int:
-        """Make every scheduled message ready whose time has come. O(k log n)."""
-        own = (self.number, now)
-        self._run(
-            f"""INSERT INTO ready
-            SELECT p.queue, m.recipient, -m.priority, p.id & {MAX_SEQUENCE},
-                p.available_at, p.deliveries, p.leases, p.past
-            FROM parked p CROSS JOIN messages m ON m.id = p.id
-            WHERE p.queue = ? AND p.status = 'scheduled' AND p.at <= ?""",
-            own,
-        )
-        return self._run(
-            "DELETE FROM parked WHERE queue = ? AND status = 'scheduled' AND at <= ?", own
-        ).rowcount
 
     def clear(self) -> None:
         """Drop everything. O(n)."""

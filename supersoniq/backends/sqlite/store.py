@@ -1,5 +1,7 @@
 """The store as the database thread sees it: one batch of operations is one transaction.
 
+Where time has much to do first (``passing``), that takes transactions of its own before it.
+
 Nothing here knows of an event loop. ``run`` is one synchronous function from BEGIN to COMMIT, so
 no cancellation can land in between and leave a transaction open: the caller may go away, the
 function does not. Everything of a batch becomes durable by one fsync.
@@ -72,6 +74,7 @@ class Store:
         self._seen_version = -1
         self._now = 0
         self._refusal: StorageFull | None = None
+        self._untold: dict[str, Token] = {}
 
     # The file.
 
@@ -172,6 +175,16 @@ class Store:
     def _run(
         self, batch: Sequence[ops.AnyOp], refusal: StorageFull | None
     ) -> tuple[list[Result], dict[str, Token]]:
+        while (results := self._transact(batch, refusal)) is None:
+            assert self._lock is not None
+            self._lock.step_aside()
+        stirred, self._untold = self._untold, {}
+        return results, stirred
+
+    def _transact(
+        self, batch: Sequence[ops.AnyOp], refusal: StorageFull | None
+    ) -> list[Result] | None:
+        """One transaction: the batch, or a part of what time has to do first, which gives none."""
         if self._connection is None:
             self.open()
         connection, lock, operations = self._connection, self._lock, self._operations
@@ -184,7 +197,7 @@ class Store:
             operations.now = self._now
             self._refusal = refusal
             try:
-                results = operations.carry_out(batch)
+                results = operations.carry_out(batch) if operations.catch_up(batch) else None
                 stirred = operations.save()
             except BaseException as error:
                 self._roll_back(connection)
@@ -199,7 +212,8 @@ class Store:
             self._finish(connection)
         finally:
             lock.release()
-        return results, stirred
+        self._untold |= stirred
+        return results
 
     def _cut_log(self) -> None:
         """Move what is in the log into the database, and give the log's room back, if possible."""
