@@ -125,9 +125,10 @@ def test_ctrl_c_while_the_reader_stalls_loses_nothing(shell: Shell) -> None:
 
 def test_leases_are_extended_while_the_reader_stalls(shell: Shell) -> None:
     shell.lines("publish", input=b"".join(b"%d\n" % n + b"x" * 60_000 + b"\n" for n in range(5)))
-    process = shell.start("consume", "--lease", "1", "--wait", "0")
+    # Two thirds of the lease are what a busy machine may stand still without it being lost.
+    process = shell.start("consume", "--lease", "3", "--wait", "0")
     shell.until(lambda: shell.stats()["leased"])
-    time.sleep(2.5)
+    time.sleep(3.5)  # longer than the lease
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, b"")
     assert len(out.splitlines()) == 10
