@@ -1,0 +1,80 @@
+"""Who may do what to a queue: the table of verbs, and the one check that every door passes.
+
+Whatever the door, what it wants of the queues is an operation. So this is asked of operations, not
+of routes or frames, and a new door cannot forget it; a new operation without a verb fails a test.
+
+With a caller known, ``sender`` is who the token says, and ``recipient`` of a consumer can be nobody
+else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from supersoniq.auth.scopes import Verb
+from supersoniq.auth.tokens import Caller
+from supersoniq.core import ops
+from supersoniq.core.errors import AuthenticationFailed, PermissionDenied
+from supersoniq.core.messages import Entry
+from supersoniq.core.ops import AnyOp
+
+__all__ = ["VERBS", "permitted", "verb_of"]
+
+VERBS: dict[type[ops.Op], tuple[Verb, ...]] = {
+    ops.Publish: (Verb.PUBLISH,),
+    ops.Take: (Verb.CONSUME,),
+    ops.Settle: (Verb.CONSUME,),
+    ops.Look: (Verb.BROWSE,),
+    ops.Browse: (Verb.BROWSE,),
+    ops.Explain: (Verb.BROWSE,),
+    ops.Describe: (Verb.BROWSE, Verb.MANAGE),
+    ops.Stats: (Verb.METRICS, Verb.BROWSE, Verb.MANAGE),
+    ops.Follow: (Verb.WATCH,),
+    ops.Cancel: (Verb.MANAGE,),
+    ops.Redrive: (Verb.MANAGE,),
+    ops.Purge: (Verb.MANAGE,),
+    ops.Pause: (Verb.MANAGE,),
+    ops.Resume: (Verb.MANAGE,),
+    ops.Configure: (Verb.MANAGE,),
+    ops.Delete: (Verb.MANAGE,),
+}
+"""Any of them is enough. ``Queues`` is not here: everybody gets the names that they may see."""
+
+
+def verb_of(kind: type[ops.Op]) -> tuple[Verb, ...]:
+    """The verbs of which one allows that operation."""
+    return VERBS[kind]
+
+
+def permitted(caller: Caller, op: AnyOp, now: float) -> AnyOp:
+    """The operation as this caller may do it.
+
+    Args:
+        caller: whose it is.
+        op: what is asked for.
+        now: seconds since the epoch.
+
+    Raises:
+        AuthenticationFailed: the caller's token has expired.
+        PermissionDenied: no word of its scope allows that.
+    """
+    if now >= caller.expires:
+        raise AuthenticationFailed("the token has expired")
+    if isinstance(op, ops.Queues):
+        return op
+    verbs = VERBS[type(op)]
+    if not any(caller.scopes.allow(verb, op.queue) for verb in verbs):
+        needed = " or ".join(f"{verb}:{op.queue}" for verb in verbs)
+        raise PermissionDenied(f"that takes the scope {needed}")
+    if isinstance(op, ops.Publish):
+        return ops.Publish(op.queue, tuple(_signed(entry, caller.subject) for entry in op.entries))
+    if isinstance(op, ops.Take) and op.recipient not in (None, caller.subject):
+        raise PermissionDenied("recipient may only be the token's own sub")
+    return op
+
+
+def _signed(entry: Entry, sender: str) -> Entry:
+    if entry.details.sender == sender:
+        return entry
+    details = msgspec.structs.replace(entry.details, sender=sender)
+    return msgspec.structs.replace(entry, details=details)
