@@ -35,8 +35,10 @@ def test_allowed(scope: str, verb: str, queue: str) -> None:
         "*:*", "publish:*s", "publish:or*rs", "publish:**", "publish:orders,consume:orders",
         "publish:orders;", "\tpublish:orders", "publish:orders\n", "consume:orders", "manage:*",
         "browse:* watch:* metrics:* consume:* manage:*", "publish:[a-z]*", "publish:o?ders",
-        "publish:../*", "publish:/orders", "publish:.*", "publish:orders:*", "admin:*", "publish:%2A",
-        "publish:\N{FULLWIDTH ASTERISK}", "publish\N{FULLWIDTH COLON}orders", "publish:orders\u0000",
+        "publish:../*", "publish:/orders", "publish:.*", "publish:orders:*", "admin:*",
+        "publish:%2A",
+        "publish:\N{FULLWIDTH ASTERISK}", "publish\N{FULLWIDTH COLON}orders",
+        "publish:orders\u0000",
     ],
 )  # fmt: skip
 def test_denied(scope: str) -> None:
