@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Programs that some tests need, each with the Debian package that has it. Where one is missing those
+# tests are skipped.
+TOOLS := chromium:chromium curl:curl nghttp:nghttp2-client node:nodejs
 SOURCES := supersoniq tests $(wildcard benchmarks)
 
 BIN := .venv/bin
@@ -13,7 +16,7 @@ BENCH := .venv/.installed-bench
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench soak soak-tools build clean
+.PHONY: help run test check format bench soak soak-tools test-tools build clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +26,20 @@ run: $(USE) ## Show the main job: a server on an SQLite file, publishing, consum
 
 test: $(DEV) ## Run all tests but the long ones. ARGS="tests/core -x" for some of them.
 	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+test-tools: ## Install the programs that some tests need: a browser, curl, nghttp, node (Debian, as root).
+	@missing=; for tool in $(TOOLS); do \
+	  command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	test -n "$$missing" || exit 0; \
+	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
+	  echo "tests will be skipped for want of:$$missing (installing takes root and apt-get)" >&2; \
+	  exit 0; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt="apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20"; \
+	$$apt update >/dev/null 2>&1; \
+	for package in $$missing; do \
+	  $$apt install --yes --no-install-recommends $$package >/dev/null 2>&1 || \
+	    echo "tests will be skipped: apt-get install $$package failed" >&2; done
 
 check: $(DEV) ## Look for faults without running: format, lint, types, who imports whom.
 	$(BIN)/ruff format --check $(SOURCES)

@@ -33,6 +33,8 @@ is_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 is_method = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}").fullmatch
 is_path = re.compile(rb"/[!-~]*").fullmatch
 is_authority = re.compile(rb"[!-?A-~]*").fullmatch
+QUOTED = re.compile(r'"([ !#-\[\]-~]*)"')
+"""A string of RFC 9651 in which nothing is escaped."""
 is_bad_value = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z").search
 
 
@@ -186,16 +188,27 @@ def http_scope(head: Head, ends: Endpoints, state: dict[str, Any]) -> dict[str, 
 
 
 def websocket_scope(head: Head, ends: Endpoints, state: dict[str, Any]) -> dict[str, Any]:
-    """The ASGI scope of a WebSocket."""
+    """The ASGI scope of a WebSocket.
+
+    On a stream of a WebTransport session it has the extension ``webtransport``, and the session's
+    ``protocols``, if it named any, as subprotocols: those of all its streams.
+    """
     scope = _scope(head, ends, state)
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if ends.secure else "ws"
-    offers = (value for name, value in head.fields if name == b"sec-websocket-protocol")
-    scope["subprotocols"] = [
-        name.strip() for value in offers for name in value.decode("latin-1").split(",")
-    ]
     scope["extensions"] = {"websocket.http.response": {}}
+    if head.protocol == "webtransport":
+        scope["extensions"]["webtransport"] = {}
+        offers = _values(head, b"wt-available-protocols")
+        scope["subprotocols"] = [name for value in offers for name in QUOTED.findall(value)]
+    else:
+        offers = _values(head, b"sec-websocket-protocol")
+        scope["subprotocols"] = [name.strip() for value in offers for name in value.split(",")]
     return scope
+
+
+def _values(head: Head, field: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in head.fields if name == field]
 
 
 def _scope(head: Head, ends: Endpoints, state: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 from aioquic.buffer import encode_uint_var
 from wsproto import events as ws
 
+import supersoniq
+from supersoniq.adapters import create_app
 from supersoniq.servers.h3.webtransport import NO_SESSION, error_code
 from tests.servers.h3_client import Client, honest, serving, until, visiting
 from tests.servers.test_h3_websocket import Echo
@@ -21,6 +23,30 @@ async def text(socket: Any, value: str) -> None:
     event = await socket.next()
     assert isinstance(event, ws.TextMessage)
     assert event.data == value
+
+
+def test_the_protocols_of_a_session_are_subprotocols_of_its_streams(tmp_path: Path) -> None:
+    """As Chromium names them; many browsers name none, and a queue's frames are JSON then."""
+
+    async def main() -> None:
+        async with (
+            supersoniq.connect("memory://") as broker,
+            serving(create_app(broker), tmp_path) as server,
+            visiting(server, max_datagram_frame_size=DATAGRAMS) as client,
+        ):
+            offers = b'"other", "supersoniq.v1.msgpack" , "supersoniq.v1.json"'
+            for field, kind in (
+                ([], ws.TextMessage),
+                ([(b"wt-available-protocols", offers)], ws.BytesMessage),
+            ):
+                session_id = await client.session("/ws", field)
+                assert isinstance(await client.under(session_id).next(), kind)
+            session_id = await client.session("/ws", [(b"wt-available-protocols", b'"other"')])
+            refused = client.under(session_id)
+            await refused.answer.wait()
+            assert refused.answer.reset == error_code(400)
+
+    asyncio.run(main())
 
 
 def test_streams_of_a_session_are_websockets(tmp_path: Path) -> None:

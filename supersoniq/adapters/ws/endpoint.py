@@ -76,9 +76,13 @@ async def upgrade(_exchange: Exchange) -> Reply:
 def _subprotocol(scope: Scope) -> str:
     """The first that the client offers and that is known here.
 
+    Many browsers cannot offer any on WebTransport: what comes there without one is JSON.
+
     Raises:
         InvalidArgument: there is none.
     """
+    if not scope.get("subprotocols") and "webtransport" in scope.get("extensions", {}):
+        return next(iter(CODECS))
     for offered in scope.get("subprotocols", ()):
         if offered in CODECS:
             return str(offered)
