@@ -1,0 +1,116 @@
+/** Calls over HTTP, by `fetch`, and streams of server-sent events. */
+
+import { fromProblem, OutcomeUnknown, SupersoniqError, Unavailable } from "./errors.js";
+import type { Problem } from "./types.js";
+
+export type Token = string | (() => string | Promise<string>);
+
+export class Http {
+  /** The app's address, without a slash at its end. */
+  readonly base: string;
+
+  constructor(
+    url: string,
+    private readonly token: Token | undefined,
+    private readonly fetcher: typeof fetch,
+  ) {
+    this.base = url.replace(/\/+$/, "");
+  }
+
+  /** The token to show just now. */
+  async bearer(): Promise<string | null> {
+    if (this.token === undefined) return null;
+    return typeof this.token === "string" ? this.token : await this.token();
+  }
+
+  /**
+   * Call; the JSON of the answer, `null` where it has none. Rejects with the server's error; with `Unavailable` if
+   * the call was certainly not done, `OutcomeUnknown` if nobody can tell.
+   */
+  async call(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+    const answer = await this.#send(method, path, body, signal, "application/json");
+    try {
+      return answer.status === 204 ? null : await answer.json();
+    } catch (error) {
+      throw this.#lost(method, error, signal);
+    }
+  }
+
+  /** The events of a stream, as they come: `null` at each sign of life that is no event. Ends when the server does. */
+  async *events(path: string, signal: AbortSignal, last: number | null): AsyncGenerator<Record<string, unknown>> {
+    const more: Record<string, string> = last === null ? {} : { "last-event-id": String(last) };
+    const answer = await this.#send("GET", path, undefined, signal, "text/event-stream", more);
+    if (!answer.body) throw new Unavailable("the stream has no body");
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    let data = "";
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
+        rest = lines.pop() ?? "";
+        for (const line of lines) {
+          if (line.startsWith("data:")) data += line.slice(line[5] === " " ? 6 : 5) + "\n";
+          else if (line === "" && data) {
+            yield JSON.parse(data) as Record<string, unknown>;
+            data = "";
+          }
+        }
+      }
+    } catch (error) {
+      throw this.#lost("GET", error, signal);
+    } finally {
+      reader.cancel().catch(() => undefined);
+    }
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    body: unknown,
+    signal: AbortSignal | undefined,
+    accept: string,
+    more: Record<string, string> = {},
+  ): Promise<Response> {
+    const headers: Record<string, string> = { accept, ...more };
+    const bearer = await this.bearer();
+    if (bearer !== null) headers.authorization = `Bearer ${bearer}`;
+    const init: RequestInit = { method, headers, cache: "no-store", redirect: "error" };
+    if (signal) init.signal = signal;
+    if (body !== undefined) {
+      headers["content-type"] = "application/json";
+      init.body = JSON.stringify(body);
+    }
+    let answer: Response;
+    try {
+      answer = await this.fetcher(this.base + path, init);
+    } catch (error) {
+      throw this.#lost(method, error, signal);
+    }
+    if (!answer.ok) throw await failure(answer);
+    return answer;
+  }
+
+  #lost(method: string, error: unknown, signal: AbortSignal | undefined): Error {
+    if (signal?.aborted) return signal.reason instanceof Error ? signal.reason : new Error("aborted");
+    if (error instanceof SupersoniqError) return error;
+    const cause = (error as { cause?: { code?: string } }).cause?.code ?? "";
+    const why = `${this.base}: ${String(error)}${cause && ` (${cause})`}`;
+    const unsent = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"].includes(cause);
+    return unsent || method === "GET" ? new Unavailable(why) : new OutcomeUnknown(why);
+  }
+}
+
+async function failure(answer: Response): Promise<SupersoniqError> {
+  try {
+    const problem = (await answer.json()) as Problem;
+    if (typeof problem.code === "string") return fromProblem(problem);
+  } catch {
+    // No problem document: somebody between us and the server answers.
+  }
+  const why = `the server answers ${answer.status} ${answer.statusText}`;
+  if (answer.status === 502 || answer.status === 503) return new Unavailable(why);
+  if (answer.status >= 500) return new OutcomeUnknown(why);
+  return new SupersoniqError("http", why);
+}

@@ -1,0 +1,93 @@
+/** What travels, as the server's docs/http.md and docs/websocket.md have it. Durations are seconds, instants ms since the Unix epoch. */
+
+export type Status = "scheduled" | "ready" | "leased" | "done" | "dead" | "dropped";
+
+export type EventKind =
+  | "published" | "due" | "leased" | "acked" | "nacked" | "released" | "rejected" | "extended"
+  | "lapsed" | "expired" | "cancelled" | "redriven" | "purged" | "forgotten" | "corrupted";
+
+/** JSON, text, or bytes: bytes come and go as a `Uint8Array`, text as a string, everything else as JSON. */
+export type Content = unknown;
+
+export interface PublishOptions {
+  /** -32768 to 32767; higher is sooner; 0. */
+  priority?: number;
+  /** Seconds until it is ready; 0. */
+  delay?: number;
+  /** Seconds until it expires; never. */
+  ttl?: number;
+  /** Publishing it again within the queue's `dedup_window` stores nothing. A publish with a key is repeated when the network fails. */
+  key?: string;
+  sender?: string;
+  /** Only a consumer that asks as this recipient gets the message. */
+  recipient?: string;
+  headers?: Record<string, string>;
+  /** By default what fits the content. */
+  contentType?: string;
+}
+
+export interface Draft extends PublishOptions {
+  content: Content;
+}
+
+export interface Published {
+  readonly id: string;
+  /** The key was known: nothing was stored, and `id` is the first message's. */
+  readonly duplicate: boolean;
+  readonly durability: "memory" | "os" | "disk" | "replicated";
+}
+
+export interface Message {
+  readonly id: string;
+  readonly queue: string;
+  readonly content: Content;
+  readonly contentType: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly sender: string | null;
+  readonly recipient: string | null;
+  readonly priority: number;
+  readonly key: string | null;
+  readonly createdAt: number;
+  readonly availableAt: number;
+  readonly expiresAt: number | null;
+  readonly status: Status;
+  readonly deliveries: number;
+  /** Why it is dead, or what its last failure said. */
+  readonly reason: string | null;
+}
+
+export interface QueueEvent {
+  readonly offset: number;
+  /** `gap`: what lies before its offset is lost. */
+  readonly kind: EventKind | "gap";
+  readonly at: number | null;
+  readonly message: Message | null;
+}
+
+export interface BrowseOptions {
+  status?: Status;
+  /** At most so many; 100. */
+  limit?: number;
+  /** Go on after this message. */
+  after?: string;
+}
+
+/** Fields of a queue's policy. */
+export type Policy = Record<string, unknown>;
+export type QueueStats = Record<string, number | boolean | string | null>;
+
+export interface QueueInfo {
+  readonly queue: string;
+  readonly policy: Policy;
+  readonly stats: QueueStats;
+}
+
+/** What the server says of a failure (RFC 9457). */
+export interface Problem {
+  readonly code: string;
+  readonly detail: string;
+  readonly status: number;
+  readonly retry: boolean;
+  readonly retry_after?: number;
+  readonly data?: Record<string, unknown>;
+}
