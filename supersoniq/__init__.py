@@ -32,6 +32,7 @@ from supersoniq.core.errors import (
     StorageFull,
     SupersoniqError,
     UnknownBackend,
+    UnknownServer,
 )
 from supersoniq.core.messages import Draft, Event, EventKind, Message, Published
 from supersoniq.core.ops import QueueStats
@@ -84,4 +85,5 @@ __all__ = [
     "RateLimited",
     "StorageFull",
     "UnknownBackend",
+    "UnknownServer",
 ]

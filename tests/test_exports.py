@@ -63,6 +63,7 @@ def test_an_unknown_error_becomes_an_unknown_outcome() -> None:
         ("QueueNotFound", LookupError),
         ("MessageNotFound", LookupError),
         ("UnknownBackend", LookupError),
+        ("UnknownServer", LookupError),
         ("MissingExtra", ImportError),
         ("InvalidName", ValueError),
         ("InvalidPolicy", ValueError),

@@ -38,6 +38,8 @@ PURE = {
 HEAVY = {
     "starlette": {"adapters"},
     "uvicorn": {"adapters", "servers"},
+    "hypercorn": {"servers"},
+    "granian": {"servers"},
     "h2": {"servers"},
     "hpack": {"servers"},
     "hyperframe": {"servers"},

@@ -64,7 +64,7 @@ def demo(db: Path, port: int, messages: int, keep: bool) -> None:
     try:
         import httpx
 
-        import supersoniq.adapters.http.serve  # noqa: F401  # so that a missing extra is told here
+        import supersoniq.adapters.http.native  # noqa: F401  # so that a missing extra is told here
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
         raise Failed.of(MissingExtra("the demo", "supersoniq[cli,server]", missing)) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +13,12 @@ from supersoniq.cli.options import backend_option, command
 from supersoniq.cli.output import Out
 from supersoniq.core.errors import MissingExtra, SupersoniqError
 
+if TYPE_CHECKING:
+    from supersoniq.adapters.http.serve import Serving
+
 __all__ = ["serve"]
+
+SECONDS = click.FloatRange(0, 3600)
 
 
 @command(
@@ -19,6 +26,7 @@ __all__ = ["serve"]
     "supersoniq serve",
     "supersoniq serve --backend sqlite:///jobs.db --port 8080",
     "supersoniq serve --dev",
+    "supersoniq serve --host 0.0.0.0 --certfile chain.pem --keyfile key.pem",
     'curl localhost:8000/messages --json \'{"content": "hello", "priority": 5}\'',
 )
 @click.option(
@@ -53,10 +61,45 @@ __all__ = ["serve"]
     is_flag=True,
     help="TLS, to try HTTP/2 and 3: with a certificate made here that nobody trusts.",
 )
+@click.option(
+    "--clear-text",
+    is_flag=True,
+    help="Allow HTTP without TLS on an address that others can reach: behind a proxy, say.",
+)
+@click.option("--http3/--no-http3", default=None, help="HTTP/3; with TLS, on by default.")
+@click.option(
+    "--server",
+    metavar="NAME",
+    envvar="SUPERSONIQ_SERVER",
+    show_envvar=True,
+    default="native",
+    show_default=True,
+    help="Who serves: native, uvicorn, hypercorn, granian, or what a plugin brings.",
+)
+@click.option(
+    "--grace",
+    type=SECONDS,
+    default=10.0,
+    show_default=True,
+    help="Seconds that requests get to finish when it is stopped. A second signal ends it at once.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    help="TCP connections at the same time; newcomers get 503.  [default: 10000]",
+)
+@click.option(
+    "--head-timeout",
+    type=SECONDS,
+    help="Seconds for a TLS handshake, and for a request's head.  [default: 10]",
+)
+@click.option(
+    "--idle-timeout",
+    type=SECONDS,
+    help="Seconds that a connection stays open without a request.  [default: 60]",
+)
 @backend_option
-def serve(
-    host: str, port: int, certfile: str | None, keyfile: str | None, dev: bool, backend: str
-) -> None:
+def serve(backend: str, **settings: Any) -> None:
     """Serve a store's queues over HTTP, until Ctrl-C or SIGTERM.
 
     State: no message changes by itself. On the way out, requests get time to finish, and what
@@ -64,9 +107,17 @@ def serve(
     """
     out = Out()
 
-    def started(url: str) -> None:
-        fields = {"url": url, "backend": backend}
-        out.emit(fields, f"Serving {backend} at {url} (Ctrl-C ends it).")
+    def started(serving: Serving) -> None:
+        shown = without_password(backend)
+        fields = {
+            "url": serving.url,
+            "backend": shown,
+            "server": serving.server,
+            "tcp": serving.tcp,
+            "udp": serving.udp,
+            "tls": serving.tls,
+        }
+        out.emit(fields, "\n".join(_lines(serving, shown)))
 
     try:
         from supersoniq.adapters.http.serve import serve as serve_http
@@ -74,15 +125,25 @@ def serve(
         missing = error.name or str(error)
         raise Failed.of(MissingExtra("serving", "supersoniq[server]", missing)) from None
     try:
-        serve_http(
-            backend,
-            host=host,
-            port=port,
-            certfile=certfile,
-            keyfile=keyfile,
-            dev=dev,
-            on_started=started,
-        )
+        serve_http(backend, on_started=started, **settings)
     except (SupersoniqError, OSError) as error:
         raise Failed.of(error) from None
     sys.exit(0)
+
+
+def _lines(serving: Serving, backend: str) -> list[str]:
+    """What an operator wants to see once: a line each."""
+    tls = serving.tls or "none: for this machine, or for a proxy that speaks it"
+    lines = [f"Serving {backend} at {serving.url} (Ctrl-C ends it)."]
+    lines.append(f"  TCP      {serving.address}: {', '.join(serving.tcp)}")
+    if serving.udp:
+        lines.append(f"  UDP      {serving.address}: {', '.join(serving.udp)}")
+    lines.append(f"  backend  {backend}")
+    lines.append(f"  server   {serving.server}")
+    lines.append(f"  TLS      {tls}")
+    return lines
+
+
+def without_password(url: str) -> str:
+    """A backend's URL as it may be shown."""
+    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", url)

@@ -3,6 +3,7 @@
 SupersoniqError
  +- ConfigurationError
  |   +- UnknownBackend (LookupError)      no plugin brings this URL scheme
+ |   +- UnknownServer (LookupError)       no plugin brings a server of this name
  |   +- MissingExtra (ImportError)        it exists, but its dependencies are not installed
  |   +- InvalidSetting (ValueError)       an option, flag or URL that cannot be
  +- InvalidArgument (ValueError)          a field of a call is out of its range
@@ -63,6 +64,7 @@ __all__ = [
     "StorageFull",
     "SupersoniqError",
     "UnknownBackend",
+    "UnknownServer",
     "error_from_data",
 ]
 
@@ -107,6 +109,16 @@ class UnknownBackend(ConfigurationError, LookupError):
     fields = ("scheme", "known")
     sentence = "no backend for {scheme!r}; installed ones are: {known}"
     scheme: str
+    known: str
+
+
+class UnknownServer(ConfigurationError, LookupError):
+    """No installed plugin brings a server of that name."""
+
+    code = "unknown-server"
+    fields = ("server", "known")
+    sentence = "no server {server!r}; installed ones are: {known}"
+    server: str
     known: str
 
 

@@ -4,8 +4,8 @@ Over TLS the client says so in the handshake (ALPN). On clear text, the first by
 begins with a preface that no HTTP/1.1 request can begin with ("prior knowledge"). The third way,
 ``Upgrade: h2c``, is gone from HTTP (RFC 9113, section 3.1), and smuggled requests past proxies.
 
-HTTP/1.1, and WebSockets over it, are uvicorn's own: the transport is handed over before they have
-seen a byte of it.
+The transport is handed over to who speaks it (``h1.py``, ``h2/protocol.py``) before they have seen
+a byte of it. Who comes when there is no room is handed to those who say so (``full.py``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
-
+from supersoniq.servers.full import FullH1, FullH2, courtesy
+from supersoniq.servers.h1 import H1Protocol
 from supersoniq.servers.h2.frames import PREFACE
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.h2.protocol import H2Protocol
@@ -36,10 +36,12 @@ class Negotiator(asyncio.Protocol):
         server_state: uvicorn's connections and tasks.
         app_state: the lifespan's state.
         _loop: the loop.
+        limits: bounds of a connection; those of the class, by default.
+        max_connections: TCP connections at the same time; without, there is no bound.
     """
 
-    limits: ClassVar[Limits] = Limits()
-    """Bounds of HTTP/2; a subclass may have others."""
+    limits: Limits = Limits()
+    """Bounds of a connection; a subclass may have others."""
     alpn_protocols: ClassVar[list[str]] = ALPN
 
     def __init__(
@@ -48,7 +50,13 @@ class Negotiator(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        limits: Limits | None = None,
+        max_connections: int | None = None,
     ) -> None:
+        if limits is not None:
+            self.limits = limits
+        self._most = max_connections
+        self._full = False
         self._config = config
         self._server = server_state
         self._app_state = app_state
@@ -61,6 +69,12 @@ class Negotiator(asyncio.Protocol):
         """Ask the handshake, or wait for the first bytes."""
         transport = cast(asyncio.Transport, transport)  # uvloop has its own
         self._transport = transport
+        if self._most is not None:
+            others = len(self._server.connections)
+            self._full = others >= self._most
+            if others >= self._most + courtesy(self._most):
+                transport.abort()
+                return
         secure = transport.get_extra_info("ssl_object")
         chosen = None if secure is None else secure.selected_alpn_protocol()
         if chosen == "h2":
@@ -69,7 +83,7 @@ class Negotiator(asyncio.Protocol):
             self._choose(self._h1())
         else:
             self._server.connections.add(self)  # type: ignore[arg-type]
-            self._timer = self._loop.call_later(self.limits.head_timeout, transport.close)
+            self._timer = self._loop.call_later(self.limits.head_timeout, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Decide, as soon as the bytes do."""
@@ -83,10 +97,15 @@ class Negotiator(asyncio.Protocol):
         """It has left without a word."""
         self._leave()
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection's; uvicorn's own protocols have it too."""
+        assert self._transport is not None
+        return self._transport
+
     def shutdown(self) -> None:
         """The server stops: nothing was asked yet."""
-        if self._transport is not None:
-            self._transport.close()
+        self.transport.abort()
 
     def _leave(self) -> None:
         self._server.connections.discard(self)
@@ -103,12 +122,13 @@ class Negotiator(asyncio.Protocol):
             protocol.data_received(begun)
 
     def _h2(self) -> asyncio.Protocol:
-        return H2Protocol(
-            self._config, self._server, self._app_state, self._loop, limits=self.limits
-        )
+        kind = FullH2 if self._full else H2Protocol
+        return kind(self._config, self._server, self._app_state, self._loop, self.limits)
 
     def _h1(self) -> asyncio.Protocol:
-        return AutoHTTPProtocol(self._config, self._server, self._app_state, self._loop)  # type: ignore[call-arg]
+        if self._full:
+            return FullH1(self._server, self._loop, self.limits)
+        return H1Protocol(self._config, self._server, self._app_state, self._loop, self.limits)
 
 
 def prepare(config: Config) -> None:

@@ -15,7 +15,7 @@ import pytest
 import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.app import App
-from supersoniq.adapters.http.serve import Server
+from supersoniq.adapters.http.native import Server
 
 Visit = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 Serving = Callable[..., AbstractAsyncContextManager[str]]

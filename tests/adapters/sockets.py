@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.app import App
-from supersoniq.adapters.http.serve import Server
+from supersoniq.adapters.http.native import Server
 from supersoniq.api.broker import Broker
 
 Frame = dict[str, Any]

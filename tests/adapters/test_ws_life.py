@@ -20,9 +20,9 @@ from starlette.routing import Mount
 
 import supersoniq
 from supersoniq.adapters import create_app
-from supersoniq.adapters.ws.protocol import Protocol
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.ops import AnyOp, Take
+from supersoniq.servers.h1_websocket import Protocol
 from tests.adapters.sockets import dial, served, serving, until
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.app import App
-from supersoniq.adapters.http.serve import Server
+from supersoniq.adapters.http.native import Server
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.backends.remote import connect
 from supersoniq.clock import Clock

@@ -14,7 +14,7 @@ import trustme
 import supersoniq
 from supersoniq import BackendUnavailable, Draft
 from supersoniq.adapters import create_app
-from supersoniq.adapters.http.serve import Server
+from supersoniq.adapters.http.native import Server
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.backends.remote import RemoteBackend, stirs
 from supersoniq.core import ops

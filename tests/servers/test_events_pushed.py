@@ -15,7 +15,7 @@ from h2.settings import SettingCodes
 import supersoniq
 from supersoniq import Queue
 from supersoniq.adapters import create_app
-from supersoniq.adapters.http.serve import Server
+from supersoniq.adapters.http.native import Server
 from tests.servers.http2 import Answer, Running, client, run, until
 
 LINES = [(b"accept", b"application/x-ndjson")]

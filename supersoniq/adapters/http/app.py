@@ -156,6 +156,11 @@ class App(Starlette):
         """
         self.service.drain()
 
+    async def leave(self) -> None:
+        """``drain``, and wait until WebSockets have said goodbye: a server would cut them."""
+        self.drain()
+        await self.sockets.ended()
+
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's own; nothing but the router as long as nobody has added to it.
 

@@ -1,7 +1,7 @@
-"""The app on a uvicorn server: what ``supersoniq serve`` runs.
+"""The app on a server: what ``supersoniq serve`` runs.
 
-HTTP/1.1, HTTP/2 and WebSockets on one port; see ``supersoniq.servers.negotiate``. With TLS also
-HTTP/3, on the UDP port of the same number; see ``supersoniq.servers.h3``.
+The server is one of the entry-point group ``supersoniq.servers``; ``native``, the project's own, if
+nobody says otherwise. ``docs/servers.md`` tells what each of them carries.
 """
 
 from __future__ import annotations
@@ -14,26 +14,48 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from types import FrameType
-from typing import TYPE_CHECKING, Any
-
-import uvicorn
+from dataclasses import dataclass
+from typing import Any
 
 from supersoniq.adapters.http.app import App, create_app
-from supersoniq.adapters.ws.protocol import Protocol
+from supersoniq.adapters.http.exposure import listen
 from supersoniq.api.broker import Broker
 from supersoniq.core.errors import InvalidSetting
 from supersoniq.registry import connect
-from supersoniq.servers.alt_svc import alt_svc
-from supersoniq.servers.negotiate import Negotiator, prepare
+from supersoniq.servers.plugin import Feature, Options, ServerPlugin, check_options, find_server
+from supersoniq.servers.tls import check_pair, whose
 
-if TYPE_CHECKING:
-    from supersoniq.servers.h3 import H3Server
-
-__all__ = ["Server", "serve"]
+__all__ = ["Serving", "serve"]
 
 log = logging.getLogger("supersoniq.http")
+
+NEEDS_TLS = {Feature.HTTP2, Feature.HTTP3, Feature.WEBSOCKET_H3, Feature.WEBTRANSPORT}
+ON_UDP = {Feature.HTTP3, Feature.WEBSOCKET_H3, Feature.WEBTRANSPORT}
+NEEDS_HTTP2 = {Feature.PUSH, Feature.WEBSOCKET_H2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What is being served, and where. As a string, it is the URL."""
+
+    url: str
+    """Where it is, with the real port."""
+    server: str
+    """The server's name."""
+    tcp: tuple[Feature, ...]
+    """What is carried on the TCP port."""
+    udp: tuple[Feature, ...]
+    """What is carried on the UDP port of the same number."""
+    tls: str | None
+    """Whose certificate it is, and until when; ``None`` without TLS."""
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self.url.partition("://")[2]
+
+    def __str__(self) -> str:
+        return self.url
 
 
 def serve(
@@ -41,175 +63,154 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    root_path: str = "",
-    grace: float = 10.0,
-    max_connections: int | None = 10_000,
+    server: str = "native",
+    clear_text: bool = False,
     certfile: str | os.PathLike[str] | None = None,
     keyfile: str | os.PathLike[str] | None = None,
     dev: bool = False,
-    http3: bool = True,
-    on_started: Callable[[str], None] | None = None,
+    http3: bool | None = None,
+    root_path: str = "",
+    grace: float = 10.0,
+    max_connections: int | None = None,
+    head_timeout: float | None = None,
+    idle_timeout: float | None = None,
+    on_started: Callable[[Serving], None] | None = None,
     **options: Any,
 ) -> None:
     """Serve a broker over HTTP until SIGINT or SIGTERM; then finish what has begun and return.
 
-    Prints nothing. Logs go to ``uvicorn`` and ``supersoniq``, for the program to set up.
+    A second signal ends it at once. Prints nothing: logs go to ``supersoniq`` and to the server's
+    own logger, for the program to set up.
 
     Args:
         broker: a ``connect`` URL, or a broker that is not open yet.
-        host: the address to listen on.
+        host: the address to listen on: one of the loopback interface, unless there is TLS.
         port: the port; 0 takes a free one.
-        root_path: the path under which a proxy shows the app, for the links that it gives.
-        grace: seconds that requests get to finish. Long polls and event streams end at once.
-        max_connections: connections and requests at the same time; more are answered with 503.
+        server: the name of an installed server: ``native``, ``uvicorn``, ``hypercorn``,
+            ``granian``, or what a plugin brings.
+        clear_text: allow HTTP without TLS on an address that others can reach.
         certfile: a certificate chain in PEM; with it, TLS is spoken.
         keyfile: its private key, if that is in a file of its own.
         dev: make a certificate for this machine that nobody trusts, log where it is, and use it.
-        http3: with TLS, also speak HTTP/3, on the UDP port with the same number.
-        on_started: called with the real URL once it takes requests.
+        http3: also speak HTTP/3, on the UDP port with the same number. By default ``native`` does
+            so where there is TLS.
+        root_path: the path under which a proxy shows the app, for the links that it gives.
+        grace: seconds that requests get to finish; 10. Long polls and event streams end at once.
+        max_connections: TCP connections at the same time, and for ``native`` requests on them;
+            10,000. More are answered with 503.
+        head_timeout: seconds for a TLS handshake, and for a request's head; 10.
+        idle_timeout: seconds that a connection stays open without a request; 60.
+        on_started: called once it takes requests.
         options: those of ``create_app``.
 
     Raises:
-        OSError: the address cannot be listened on.
-        SupersoniqError: the store cannot be opened, or a setting cannot be.
+        OSError: the address cannot be listened on, or the certificate cannot be read.
+        UnknownServer, MissingExtra: there is no such server, or what it needs is not installed.
+        InvalidSetting: something cannot be, such as clear text beyond the loopback interface, or
+            what the chosen server does not do.
+        SupersoniqError: the store cannot be opened.
     """
+    plugin = find_server(server)
     if isinstance(broker, str):
         broker = connect(broker)
     if dev:
         certfile, keyfile = _dev_certificate(certfile)
     app = create_app(broker, **options)
-    listener = _listen(host, port)
+    settings = Options(
+        certfile=certfile,
+        keyfile=keyfile,
+        root_path=root_path,
+        grace=grace,
+        http3=http3,
+        max_connections=max_connections,
+        head_timeout=head_timeout,
+        idle_timeout=idle_timeout,
+        max_message=app.service.limits.max_body,
+        leave=app.leave,
+    )
+    for word in check_options(server, plugin, settings):
+        log.info("%s", word)
+    if certfile is not None:
+        check_pair(certfile, keyfile)
+    listener = listen(host, port, clear_text=clear_text or certfile is not None)
     try:
-        server = Server(
-            app,
-            root_path=root_path,
-            grace=grace,
-            max_connections=max_connections,
-            certfile=certfile,
-            keyfile=keyfile,
-            http3=http3,
-        )
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, broker, listener, on_started))
+        serving = _serving(listener, server, plugin, settings)
+        started = (lambda: None) if on_started is None else (lambda: on_started(serving))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(plugin, app, broker, listener, settings, started))
     finally:
         listener.close()
 
 
-class Server(uvicorn.Server):
-    """A uvicorn server that sends waiting clients home before it waits for them.
-
-    Args:
-        app: the app.
-        root_path, grace, max_connections, certfile, keyfile, http3: as for ``serve``.
-    """
-
-    def __init__(
-        self,
-        app: App,
-        *,
-        root_path: str = "",
-        grace: float = 10.0,
-        max_connections: int | None = None,
-        certfile: str | os.PathLike[str] | None = None,
-        keyfile: str | os.PathLike[str] | None = None,
-        http3: bool = True,
-    ) -> None:
-        config = uvicorn.Config(
-            app,
-            http=Negotiator,
-            ssl_certfile=certfile,
-            ssl_keyfile=keyfile,
-            lifespan="off",  # the broker is opened around the server, so that its errors come out
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            root_path=root_path,
-            limit_concurrency=max_connections,
-            timeout_graceful_shutdown=max(round(grace), 1),
-            ws=Protocol,
-            ws_max_size=app.service.limits.max_body,
-            ws_per_message_deflate=False,  # a small frame can become a very large one
-        )
-        prepare(config)
-        super().__init__(config)
-        self.app = app
-        self.on_started: Callable[[], None] | None = None
-        self._grace = grace
-        self._http3: H3Server | None = None
-        if certfile is not None and http3:
-            self._http3 = _http3(app, certfile, keyfile, root_path, max_connections)
-
-    def stop(self) -> None:
-        """Stop soon, from any thread."""
-        self.should_exit = True
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
-        if self._http3 is not None and sockets:
-            await self._http3.start_beside(sockets[0])
-            self.config.encoded_headers.append(alt_svc(self._http3.port))
-        await super().startup(sockets)
-        if self.on_started is not None:
-            self.on_started()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, let requests finish."""
-        self.app.drain()
-        await self.app.sockets.ended()  # uvicorn would cut them without a word
-        ends = [super().shutdown(sockets)]
-        if self._http3 is not None:
-            ends.append(self._http3.stop(self._grace))
-        await asyncio.gather(*ends)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM stop the server. They are not raised again: stopping was all."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.handle_exit(number, frame)
-
-
 async def _run(
-    server: Server,
+    plugin: ServerPlugin,
+    app: App,
     broker: Broker,
     listener: socket.socket,
-    on_started: Callable[[str], None] | None,
+    settings: Options,
+    started: Callable[[], None],
 ) -> None:
-    if on_started is not None:
-        url = _url(listener, server.config.is_ssl)
-        server.on_started = lambda: on_started(url)
+    """The broker is opened around the server, so that its errors come out."""
+    stop = asyncio.Event()
     async with broker:
-        await server.app.service.names()
-        await server.serve([listener])
+        await app.service.names()
+        serving = asyncio.ensure_future(
+            plugin.serve(app, listener, settings, started=started, stop=stop)
+        )
+        with _signals(stop, serving):
+            await asyncio.wait((serving,))
+        if not serving.cancelled():
+            serving.result()
 
 
-def _http3(
-    app: App,
-    certfile: str | os.PathLike[str],
-    keyfile: str | os.PathLike[str] | None,
-    root_path: str,
-    max_connections: int | None,
-) -> H3Server:
-    """The same app over HTTP/3. Imported here: who has no TLS need not wait for it."""
-    from supersoniq.servers.h3 import H3Server, Limits
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event, serving: asyncio.Task[None]) -> Iterator[None]:
+    """The first signal asks it to stop, the second one does not ask."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
 
-    limits = Limits(message_bytes=app.service.limits.max_body)
-    if max_connections is not None and max_connections < limits.max_connections:
-        limits = replace(limits, max_connections=max_connections)
-    return H3Server(app, certfile, keyfile, root_path=root_path, limits=limits)
+    def told() -> None:
+        if stop.is_set():
+            log.warning("told to stop again: what is still open is cut")
+            serving.cancel()
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Not the loop's own handlers: those Windows does not have.
+    before = {
+        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _serving(
+    listener: socket.socket, name: str, plugin: ServerPlugin, settings: Options
+) -> Serving:
+    """What will be carried, as the server says and as far as the settings let it."""
+    secure, http3 = settings.certfile is not None, settings.http3
+    carried = set(plugin.carries)
+    if secure:
+        carried.discard(Feature.H2C)
+    else:
+        carried -= NEEDS_TLS
+    if not {Feature.HTTP2, Feature.H2C} & carried:
+        carried -= NEEDS_HTTP2
+    if http3 is False or (http3 is None and name != "native"):
+        carried -= ON_UDP
+    return Serving(
+        url=_url(listener, secure),
+        server=name,
+        tcp=tuple(each for each in Feature if each in carried - ON_UDP),
+        udp=tuple(each for each in Feature if each in carried & ON_UDP),
+        tls=None if settings.certfile is None else whose(settings.certfile),
+    )
 
 
 def _dev_certificate(certfile: object) -> tuple[os.PathLike[str], os.PathLike[str]]:
@@ -223,15 +224,13 @@ def _dev_certificate(certfile: object) -> tuple[os.PathLike[str], os.PathLike[st
     return made.certfile, made.keyfile
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.create_server(address[:2], family=family, backlog=2048)
-    # Connections inherit it. asyncio sets it only where the protocol is named, and without it each
-    # answer waits 40 ms for the client's acknowledgement of its head.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def _url(listener: socket.socket, secure: bool) -> str:

@@ -102,7 +102,7 @@ class H3Server:
         """Take no new connections and requests, let those that have begun finish, and end.
 
         Args:
-            grace: seconds that they get; then they are cancelled.
+            grace: seconds that they get; then they are cancelled. Cancelling this cuts them now.
         """
         listener = self._listener
         if listener is None:
@@ -111,16 +111,20 @@ class H3Server:
         listener.closing = True
         for protocol in list(listener.connections):
             protocol.leave()
-        for patience in (grace, LAST_WORDS):
-            if tasks := [task for each in listener.connections for task in each.requests.tasks]:
-                _, late = await asyncio.wait(tasks, timeout=patience)
-                for task in late:
-                    task.cancel()
-        await self._drain(listener)
-        for protocol in list(listener.connections):
-            protocol.close(ErrorCode.H3_NO_ERROR)
-            protocol.abandon()
-        listener.close()
+        try:
+            for patience in (grace, LAST_WORDS):
+                if tasks := _tasks(listener):
+                    _, late = await asyncio.wait(tasks, timeout=patience)
+                    for task in late:
+                        task.cancel()
+            await self._drain(listener)
+        finally:  # also when the one who stops it has no more patience
+            for task in _tasks(listener):
+                task.cancel()
+            for protocol in list(listener.connections):
+                protocol.close(ErrorCode.H3_NO_ERROR)
+                protocol.abandon()
+            listener.close()
 
     async def _drain(self, listener: Listener) -> None:
         """Wait a moment for the ends of answers to be acknowledged."""
@@ -134,6 +138,10 @@ class H3Server:
 
     def _connect(self, quic: Connection) -> Protocol:
         return Protocol(quic, self.limits, self._app, self._address, self._root_path)
+
+
+def _tasks(listener: Listener) -> list[asyncio.Task[None]]:
+    return [task for each in listener.connections for task in each.requests.tasks]
 
 
 def udp_beside(listener: socket.socket) -> socket.socket:

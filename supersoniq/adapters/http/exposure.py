@@ -1,0 +1,75 @@
+"""Where to listen, and who could listen in there.
+
+HTTP without TLS shows every message and every token to whoever is on the way, and lets them be
+changed there. On the loopback interface nobody is. Anywhere else it has to be asked for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from supersoniq.core.errors import InvalidSetting
+
+__all__ = ["check_exposure", "is_loopback", "listen"]
+
+BACKLOG = 2048
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address never leaves this machine: 127.0.0.0/8, ``::1``, also in IPv6's dress.
+
+    Raises:
+        ValueError: it is no IP address.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return ip.is_loopback
+
+
+def check_exposure(host: str, address: str) -> None:
+    """Refuse clear text where others could read it.
+
+    Args:
+        host: what was asked for.
+        address: the IP address that it is.
+
+    Raises:
+        InvalidSetting: it is not of the loopback interface.
+    """
+    if is_loopback(address):
+        return
+    means = "" if host == address else f" (which is {address})"
+    raise InvalidSetting(
+        "host",
+        host,
+        f"others can reach this address{means}, and without TLS whoever is on the way can read and "
+        "change what is said. Give --certfile and --keyfile, or --dev to try it out; or, behind a "
+        "proxy that speaks TLS, say --clear-text (in Python: certfile=, keyfile=, dev=True, "
+        "clear_text=True)",
+    )
+
+
+def listen(host: str, port: int, *, clear_text: bool) -> socket.socket:
+    """Listen on the first address of a host.
+
+    Args:
+        host: a name or an IP address; empty is every IPv4 or IPv6 address of this machine.
+        port: 0 takes a free one.
+        clear_text: whether any address may be; otherwise those of the loopback interface.
+
+    Raises:
+        InvalidSetting: see ``check_exposure``.
+        OSError: it cannot be listened on.
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    if not clear_text:
+        check_exposure(host, str(address[0]))
+    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    # Connections inherit it. asyncio sets it only where the protocol is named, and without it each
+    # answer waits 40 ms for the client's acknowledgement of its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

@@ -1,0 +1,1 @@
+"""Servers that others have made; docs/servers.md says what each of them carries."""

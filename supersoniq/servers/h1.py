@@ -1,0 +1,232 @@
+"""HTTP/1.1: uvicorn's protocol on httptools, with the bounds that it lacks.
+
+A client of HTTP/1.1 can hold a connection by doing nothing, in five ways:
+
+- It says nothing, or says a head byte by byte. A head has ``head_timeout`` seconds, counted from
+  the first byte that may belong to it; then it is answered 408.
+- It says a head that never ends. Above ``header_list`` bytes it is answered 431. The same bound
+  holds for what comes after a head and is no body: trailers, extensions of chunks.
+- It says a body slowly. That is for the app to bound, which knows how large and how slow a body may
+  be (``adapters/http/deadlines.py``).
+- It stays without a request. uvicorn closes it after a while, here after ``idle_timeout``.
+- It does not read its answer. The app bounds that while it sends; afterwards it is bounded here: a
+  client has to take 64 KiB in ``send_timeout`` seconds, or what is left of the answer.
+
+Nearly always a request arrives whole and in time. So nothing of this costs a timer then, and next
+to nothing else: what has to be looked at is looked at only when something is missing.
+
+To stop, idle connections are closed at once. Over TLS asyncio then waits for the client to say
+goodbye as well, which one that is idle does not do, since it does not read. TLS does not ask for it
+(RFC 8446, section 6.1): such a connection is cut as soon as our own goodbye has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from supersoniq.servers.h2.limits import Limits
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+__all__ = ["H1Protocol", "problem"]
+
+log = logging.getLogger("supersoniq.servers")
+
+SETTLED = 1.0
+"""Seconds after which an answer that left the app has also left the process, if it is read."""
+GOODBYE = 0.1
+"""Seconds in which TLS's goodbye leaves."""
+STEP = 65536
+"""Bytes of an answer that are taken in ``send_timeout``."""
+
+
+class H1Protocol(HttpToolsProtocol):
+    """One connection. The arguments are those that uvicorn gives.
+
+    Args:
+        config: uvicorn's settings.
+        server_state: uvicorn's connections and tasks.
+        app_state: the lifespan's state.
+        _loop: the loop.
+        limits: bounds; those that HTTP/2 has as well.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits or Limits()
+        self.timeout_keep_alive: float = self._limits.idle_timeout  # type: ignore[assignment]
+        self._owed = 0
+        """Bytes that came since the last one that was of use to somebody."""
+        self._late: asyncio.TimerHandle | None = None
+        self._cut: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        self._body: tuple[bytearray, int] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._late, self._cut):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle = self.cycle
+        if (
+            cycle is None
+            or cycle.response_complete
+            or cycle.more_body
+            or "method" not in self.scope
+        ):
+            self._look(len(data))
+        elif self._late is not None:
+            self._nothing_owed()
+
+    # What is missing.
+
+    def _look(self, size: int) -> None:
+        """Something arrived, and more is to come."""
+        if self.transport.is_closing() or self not in self.connections:
+            return  # refused, or a WebSocket now
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and "method" in self.scope:
+            # A body is on its way. uvicorn makes a new buffer for what the app has not taken.
+            seen, self._body = self._body, (cycle.body, len(cycle.body))
+            self._stop_waiting()
+            if seen is None or seen[0] is not cycle.body or seen[1] != self._body[1]:
+                self._owed = 0
+                return
+        self._owed += size
+        if self._owed > self._limits.header_list:
+            self._refuse(431, "the request's header fields are too large")
+        elif not self._is_busy():
+            self._wait_for_head()
+
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _has_begun(self) -> bool:
+        """Whether a part of a head is here. uvicorn begins a scope with it."""
+        return self.scope is not None and "method" not in self.scope
+
+    def _nothing_owed(self) -> None:
+        self._owed = 0
+        self._body = None
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _wait_for_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(self._limits.head_timeout, self._on_late)
+
+    def _on_late(self) -> None:
+        self._late = None
+        if self.transport.is_closing() or self._is_busy():
+            return
+        if self._has_begun():
+            self._refuse(408, "the request's head did not come in time")
+        else:
+            self._close()
+
+    def _refuse(self, status: int, text: str) -> None:
+        log.info("HTTP/1.1 connection ended with %d: %s", status, text)
+        if self._is_busy():
+            self.transport.abort()  # another one's answer is on its way
+            return
+        self.transport.write(problem(status, text, self.server_state.default_headers))
+        self._close()
+
+    # What is not taken.
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch(self._on_unread)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._watch(self._on_unread)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self._on_unread)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._cut is not None and not self.transport.is_closing():
+            self._cut.cancel()
+            self._cut = None
+
+    def _close(self) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._watch(self._on_unread)
+
+    def _watch(self, action: Callable[[], None]) -> None:
+        if self._cut is None:
+            self._unsent = self.transport.get_write_buffer_size()
+            self._cut = self.loop.call_later(self._limits.send_timeout, action)
+
+    def _on_unread(self) -> None:
+        self._cut = None
+        left = self.transport.get_write_buffer_size()
+        if left and left <= self._unsent - STEP:
+            self._watch(self._on_unread)
+        else:
+            log.info("HTTP/1.1 connection cut: the client reads nothing")
+            self.transport.abort()
+
+    # The end.
+
+    def shutdown(self) -> None:
+        """Stop gracefully: close when nothing is under way, else after the answer."""
+        settled = self.loop.time() - SETTLED
+        timer = self.timeout_keep_alive_task
+        if timer is not None:
+            settled = timer.when() - self.timeout_keep_alive
+        super().shutdown()
+        if self.transport.is_closing():
+            self._stop_waiting()
+            if self._cut is not None:
+                self._cut.cancel()
+            wait = max(settled + SETTLED - self.loop.time(), GOODBYE)
+            self._cut = self.loop.call_later(wait, self.transport.abort)
+
+
+def problem(
+    status: int, text: str, fields: list[tuple[bytes, bytes]], *, retry_after: int | None = None
+) -> bytes:
+    """The last answer of an HTTP/1.1 connection."""
+    lines = [STATUS_LINE[status]]
+    own = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    if retry_after is not None:
+        own.append((b"retry-after", b"%d" % retry_after))
+    body = text.encode()
+    own.append((b"content-length", b"%d" % len(body)))
+    lines += [b"%b: %b\r\n" % field for field in (*fields, *own)]
+    return b"".join((*lines, b"\r\n", body))

@@ -1,0 +1,93 @@
+"""Clear text stays on this machine, unless somebody says otherwise."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import supersoniq
+from supersoniq.adapters.http import exposure
+from supersoniq.adapters.http.serve import serve
+from supersoniq.cli.group import group
+from supersoniq.core.errors import InvalidSetting
+
+
+@pytest.mark.parametrize(
+    ("address", "stays"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::ffff:10.0.0.1", False),
+        ("10.0.0.1", False),
+        ("169.254.1.1", False),
+        ("fe80::1", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_what_loopback_is(address: str, stays: bool) -> None:
+    assert exposure.is_loopback(address) is stays
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "2001:db8::1"])
+def test_clear_text_beyond_loopback_is_refused(host: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        serve("memory://", host=host, port=0)
+    for word in ("host", "--certfile", "--keyfile", "--dev", "--clear-text", "clear_text=True"):
+        assert word in str(caught.value)
+    done = CliRunner().invoke(group, ["serve", "--host", host, "-b", "memory://"])
+    assert done.exit_code == 1
+    assert "--clear-text" in done.output
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
+    """Give a host name an address."""
+    real = socket.getaddrinfo
+
+    def ours(host: Any, *rest: Any, **more: Any) -> Any:
+        return real(address if host == name else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ours)
+
+
+def test_a_name_counts_for_what_it_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, "queue.example", "192.0.2.7")
+    with pytest.raises(InvalidSetting, match=r"which is 192\.0\.2\.7"):
+        serve("memory://", host="queue.example", port=0)
+    resolve(monkeypatch, "here.example", "127.0.0.1")
+    exposure.listen("here.example", 0, clear_text=False).close()
+    exposure.listen("localhost", 0, clear_text=False).close()
+
+
+def test_saying_it_aloud_is_enough(tmp_path: Path) -> None:
+    """The refusal is gone: what stops it now comes later, from the port that is taken."""
+    exposure.listen("127.0.0.1", 0, clear_text=True).close()
+    # An address of nobody here: to be bound it would have to be ours.
+    with pytest.raises(OSError):
+        serve("memory://", host="192.0.2.1", port=0, clear_text=True)
+    with pytest.raises(OSError):
+        serve("memory://", host="192.0.2.1", port=0, dev=True)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
+def test_ipv6_loopback() -> None:
+    try:
+        listener = exposure.listen("::1", 0, clear_text=False)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert listener.getsockname()[0] == "::1"
+    listener.close()
+
+
+def test_a_refusal_leaves_the_store_alone(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    with pytest.raises(supersoniq.InvalidSetting):
+        serve(f"sqlite:///{store}", host="0.0.0.0", port=0)
+    assert not store.exists()
