@@ -82,7 +82,7 @@ async def calls(watch: Watch, size: int) -> None:
                 await queue.ack_many(deliveries)
             batches.clear()
 
-        broker.engine._sweep_at = 10 * COUNT  # here all are held at once, which nobody does
+        broker.engine.sweep_at = 10 * COUNT  # here all are held at once, which nobody does
         for work in (publish, get, ack) if size == 1 else (publish_many, get_many, ack_many):
             await watch.step(f"{work.__name__}, the whole call", work)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from time import time_ns
 
 __all__ = ["Clock", "SystemClock"]
 
@@ -29,4 +29,4 @@ class SystemClock(Clock):
 
     def now(self) -> int:
         """Milliseconds since the Unix epoch."""
-        return time.time_ns() // 1_000_000
+        return time_ns() // 1_000_000

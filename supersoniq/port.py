@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from supersoniq.core.messages import Durability
-from supersoniq.core.ops import AnyOp
+from supersoniq.core.messages import Durability, Entry, Lease, Published
+from supersoniq.core.ops import AnyOp, Outcome, Publish, Settle, Settlement, Take, Taken
 
-__all__ = ["Backend", "Capabilities", "Factory", "Result", "Stir"]
+__all__ = ["Backend", "Capabilities", "Direct", "Factory", "Result", "Stir"]
 
 Result = Any
 """What the operation gives, or the ``SupersoniqError`` that it raises."""
@@ -40,14 +40,46 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Several processes can open the same store at once."""
 
 
+class Direct(ABC):
+    """Operations here and now, of a store that never waits for anything.
+
+    To carry out one operation is all it needs. The others are what programs do most, one message
+    at a time: made of that by default, and a store may do the same with less.
+    """
+
+    @abstractmethod
+    def __call__(self, op: AnyOp) -> Any:
+        """Execute one operation and give its result.
+
+        Raises:
+            SupersoniqError: as the operation says.
+        """
+
+    def publish(self, queue: str, entry: Entry) -> Published:
+        """What ``Publish`` does with one entry."""
+        published: list[Published] = self(Publish(queue, (entry,)))
+        return published[0]
+
+    def lease(self, queue: str) -> tuple[Lease, int] | None:
+        """What ``Take`` does by default: one lease and its length in milliseconds, or nothing."""
+        taken: Taken = self(Take(queue))
+        return (taken.leases[0], taken.length) if taken.leases else None
+
+    def ack(self, lease: Lease) -> None:
+        """What ``Settle`` does with one acknowledgement; raises its verdict."""
+        (verdict,) = self(Settle(lease.queue, (Settlement(lease, Outcome.ACK),)))
+        if verdict is not None:
+            raise verdict
+
+
 class Backend(ABC):
     """A store of queues."""
 
     capabilities: Capabilities
 
-    direct: Callable[[AnyOp], Any] | None = None
-    """Execute one operation here and now, raising its error. Only for a store that never waits for
-    anything: faces then call this and skip batches and futures altogether."""
+    direct: Direct | None = None
+    """Only of a store that never waits for anything: faces then call this and skip batches and
+    futures altogether."""
 
     @abstractmethod
     async def open(self) -> None:

@@ -42,33 +42,27 @@ class Delivery:
     the message is, or will be, somebody else's.
     """
 
-    __slots__ = (
-        "_engine",
-        "_keeper",
-        "_length",
-        "_message",
-        "_trusted",
-        "ending",
-        "lease",
-        "lost",
-        "settled",
-    )
+    # What most deliveries never change is the class's: there are millions of them.
+    lost = False
+    """Whether the lease is known to be lost."""
+    ending = False
+    """Whether a settlement is under way. An extension that it overtakes is no lost lease."""
+    settled: Outcome | None = None
+    """What was said of it, once that was accepted."""
+    _trusted: float | None = None
+    _message: Message | None = None
+    _keeper: _Keeper | None = None
 
     def __init__(self, engine: Engine, lease: Lease, length: int, since: float) -> None:
         self.lease = lease
         """What the store gave; its ``receipt`` settles it from anywhere."""
-        self.lost = False
-        """Whether the lease is known to be lost."""
-        self.ending = False
-        """Whether a settlement is under way. An extension that it overtakes is no lost lease."""
-        self.settled: Outcome | None = None
-        """What was said of it, once that was accepted."""
         self._engine = engine
         self._length = length
-        self._trusted = since + length / 1000
-        self._message: Message | None = None
-        self._keeper: _Keeper | None = None
-        engine.hold(self)
+        self._since = since
+        held = engine.held
+        held.add(self)
+        if len(held) > engine.sweep_at:
+            engine.sweep()
 
     def __repr__(self) -> str:
         return f"<Delivery {self.id} of {self.queue!r}, attempt {self.attempt}>"
@@ -130,7 +124,10 @@ class Delivery:
     @property
     def time_left(self) -> float:
         """Seconds for which the lease can be trusted, at least; negative when it is over."""
-        return self._trusted - asyncio.get_running_loop().time()
+        trusted = self._trusted
+        if trusted is None:
+            trusted = self._since + self._length / 1000
+        return trusted - asyncio.get_running_loop().time()
 
     def text(self) -> str:
         """The content as UTF-8 text.
@@ -157,7 +154,19 @@ class Delivery:
             LeaseLost: the lease is over; nothing has changed.
             OutcomeUnknown: it may have been accepted; repeating it is safe.
         """
-        await self._settle(Settlement(self.lease, _ACK))
+        engine = self._engine
+        if engine.direct is None:
+            await self._settle(Settlement(self.lease, _ACK))
+            return
+        try:
+            engine.direct.ack(self.lease)
+        except LeaseLost:
+            self.lost = True
+            engine.held.discard(self)
+            raise
+        self.ending = True
+        self.settled = _ACK
+        engine.held.discard(self)
 
     async def nack(self, delay: Duration | None = None, reason: str | None = None) -> None:
         """The work failed: the message comes back, or dies at the queue's ``max_deliveries``.

@@ -46,16 +46,18 @@ class Engine:
         self.deletions = 0
         """Queues deleted through this engine; whoever declared one must then do so again."""
         self.direct = backend.direct
-        """Carries out an operation here and now, where the backend can; else ``None``. The hot
+        """Carries out operations here and now, where the backend can; else ``None``. The hot
         calls look here themselves: a coroutine in between costs as much as the work."""
-        self._time = asyncio.get_running_loop().time
+        self.time = asyncio.get_running_loop().time
+        """The event loop's clock."""
         self._coalescer = Coalescer(backend.execute)
         self._rooms: dict[RoomKey, WaitingRoom] = {}
         self._closing = False
         self._farewells: set[Callable[[], Awaitable[None] | None]] = set()
         self.held: set[Held] = set()
-        """Deliveries that were neither settled nor seen to be lost."""
-        self._sweep_at = 1024
+        """Deliveries that were neither settled nor seen to be lost. They enter themselves, and have
+        it swept when they are more than ``sweep_at``."""
+        self.sweep_at = 1024
 
     @property
     def closing(self) -> bool:
@@ -136,9 +138,21 @@ class Engine:
             return None
         if self._closing:
             raise Closed("the broker")
-        asked = self._time()
+        asked = self.time()
         taken: Taken = direct(Take(queue, limit, recipient, duration))
         return Batch(taken.leases, taken.length, asked)
+
+    def lease_now(self, queue: str) -> tuple[Lease, int] | None:
+        """Lease the next message of a direct backend, for the queue's lease; gives its length, too.
+
+        ``None`` if there is none to be had in this way: then ask by ``take``.
+        """
+        direct = self.direct
+        if direct is None or self._closing:
+            return None
+        if self._rooms and RoomKey(queue, None, None) in self._rooms:
+            return None
+        return direct.lease(queue)
 
     def release_soon(self, leases: Sequence[Lease]) -> None:
         """Give leases back, uncounted, in the background; they would lapse otherwise."""
@@ -149,13 +163,13 @@ class Engine:
         for queue, settlements in queues.items():
             self.submit(Settle(queue, settlements), _ignore, _grumble)
 
-    def hold(self, delivery: Held) -> None:
-        """Remember a delivery, to be released at the end if it is not settled. Amortised O(1)."""
-        self.held.add(delivery)
-        if len(self.held) > self._sweep_at:
-            # Consumers that drop deliveries unsettled must not fill the memory.
-            self.held = {kept for kept in self.held if kept.time_left > 0}
-            self._sweep_at = max(1024, 2 * len(self.held))
+    def sweep(self) -> None:
+        """Forget deliveries whose leases are over; called whenever ``sweep_at`` are held. O(n).
+
+        Consumers that drop deliveries unsettled must not fill the memory.
+        """
+        self.held = {kept for kept in self.held if kept.time_left > 0}
+        self.sweep_at = max(1024, 2 * len(self.held))
 
     def on_close(self, callback: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
         """Have a function called when closing begins, and what it gives awaited before going on.

@@ -1,7 +1,7 @@
 """The memory backend: the machine itself, with somebody to tell when it stirs.
 
 Nothing here waits for anything, so operations are carried out at once, in the caller's own step
-of the event loop (``direct``). One process, one event loop; gone when it is closed.
+of the event loop (``Here``). One process, one event loop; gone when it is closed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 from supersoniq.clock import Clock, SystemClock
 from supersoniq.core.errors import Closed, InvalidSetting, SupersoniqError
 from supersoniq.core.machine import Machine
+from supersoniq.core.messages import Entry, Lease, Published
 from supersoniq.core.ops import AnyOp, Queues
-from supersoniq.port import Backend, Capabilities, Result, Stir
+from supersoniq.port import Backend, Capabilities, Direct, Result, Stir
 
 __all__ = ["MemoryBackend", "connect"]
 
@@ -30,14 +31,12 @@ class MemoryBackend(Backend):
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._now = self._clock.now
         self._machine = Machine(secrets.token_bytes(32), "memory")
-        self._apply = self._machine.apply
         self._ears: dict[str, set[Stir]] = {}
         self._heard: dict[str, int] = {}
         self._open = False
         self._unsubscribe: Callable[[], None] = lambda: None
-        self.direct = self._direct
+        self.direct = Here(self, self._machine, self._clock)
 
     async def open(self) -> None:
         """Make it ready for use."""
@@ -55,7 +54,7 @@ class MemoryBackend(Backend):
         results: list[Result] = []
         for op in batch:
             try:
-                results.append(self._direct(op))
+                results.append(self.apply(op))
             except SupersoniqError as error:
                 results.append(error)
         return results
@@ -73,18 +72,25 @@ class MemoryBackend(Backend):
 
         return stop
 
-    def _direct(self, op: AnyOp) -> Any:
+    def apply(self, op: AnyOp) -> Any:
+        """Execute one operation.
+
+        Raises:
+            SupersoniqError: as the operation says.
+            Closed: it is not open.
+        """
         if not self._open:
             raise Closed("the memory backend")
-        if not self._ears:
-            return self._apply(op, self._now())
         try:
-            return self._apply(op, self._now())
+            return self._machine.apply(op, self._clock.now())
         finally:
-            if not isinstance(op, Queues) and op.queue in self._ears:
-                self._tell(op.queue)
+            if self._ears and not isinstance(op, Queues):
+                self.tell(op.queue)
 
-    def _tell(self, queue: str) -> None:
+    def tell(self, queue: str) -> None:
+        """Tell those who listen to a queue, if something has become ready since they were told."""
+        if queue not in self._ears:
+            return
         machine = self._machine.queues.get(queue)
         stirs = machine.stirs if machine is not None else -1
         if self._heard.get(queue) != stirs:
@@ -96,6 +102,63 @@ class MemoryBackend(Backend):
         for ears in list(self._ears.values()):
             for stir in list(ears):
                 stir()
+
+
+class Here(Direct):
+    """The machine, in the caller's own step of the event loop.
+
+    Args:
+        backend: whose operations these are.
+        machine: its machine; without queues while the backend is closed.
+        clock: the store's clock.
+    """
+
+    __slots__ = ("_apply", "_ears", "_now", "_queues", "_tell")
+
+    def __init__(self, backend: MemoryBackend, machine: Machine, clock: Clock) -> None:
+        self._apply = backend.apply
+        self._tell = backend.tell
+        self._ears = backend._ears
+        self._queues = machine.queues
+        self._now = clock.now
+
+    def __call__(self, op: AnyOp) -> Any:
+        """Execute one operation."""
+        return self._apply(op)
+
+    def publish(self, queue: str, entry: Entry) -> Published:
+        """Publish one message."""
+        found = self._queues.get(queue)
+        if found is None:
+            return super().publish(queue, entry)
+        try:
+            return found.publish_one(entry, self._now())
+        finally:
+            if self._ears:
+                self._tell(queue)
+
+    def lease(self, queue: str) -> tuple[Lease, int] | None:
+        """Lease one message."""
+        found = self._queues.get(queue)
+        if found is None:
+            return super().lease(queue)
+        try:
+            return found.take_one(self._now())
+        finally:
+            if self._ears:
+                self._tell(queue)
+
+    def ack(self, lease: Lease) -> None:
+        """Acknowledge one message."""
+        found = self._queues.get(lease.queue)
+        if found is None:
+            super().ack(lease)
+            return
+        try:
+            found.ack_one(lease, self._now())
+        finally:
+            if self._ears:
+                self._tell(lease.queue)
 
 
 def connect(url: str, **options: Any) -> MemoryBackend:

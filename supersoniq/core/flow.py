@@ -56,15 +56,14 @@ class Flow(Places):
         answers: list[Published] | None = None
         if keyed:
             answers, entries = self._match(entries, now)
-        prefix, durability, sequence = self._seal.prefix(now), self._durability, self._sequence
-        born = rules.born
-        records: list[Record] = []
-        published: list[Published] = []
-        for entry in entries:
-            sequence += 1
-            records.append(born(entry, sequence, now))
-            published.append(Published(prefix | sequence, False, durability))
-        self._sequence = sequence
+        prefix, durability = self._seal.prefix(now), self._durability
+        first = self._sequence + 1
+        self._sequence += len(entries)
+        born = rules.born_plain if plain else rules.born
+        records = [born(entry, n, now) for n, entry in enumerate(entries, first)]
+        if answers is None:
+            sequences = range(first, self._sequence + 1)
+            answers = [Published(prefix | n, False, durability) for n in sequences]
         self._table.extend(records)
         if plain and not self._log.active:
             # The common case, in one go: all of them go to the end of one line.
@@ -75,7 +74,7 @@ class Flow(Places):
                 self._tally[_PUBLISHED if record.status is _READY else _SCHEDULED] += 1
                 self._moved(record, Move.PUBLISH, now, fresh=True)
         self.stirs += 1
-        return published if answers is None else answers
+        return answers
 
     def _admit(self, entries: Sequence[Entry], now: int) -> tuple[bool, bool]:
         """Raise unless all entries can be stored.
@@ -157,8 +156,9 @@ class Flow(Places):
         leases: list[Lease] = []
         for record in records:
             # No comprehension: most batches are of one, and it costs a call.
-            lease = Lease(name, record, seal, record.leases, record.deliveries, deadline)
-            leases.append(lease)
+            term = record.leases
+            attempt = term if record.past is None else record.deliveries
+            leases.append(Lease(name, record, seal, term, attempt, deadline))
         self._leases.extend(length, leases)
         if deadline < self.next:
             self.next = deadline
@@ -188,34 +188,38 @@ class Flow(Places):
     def settle(self, settlements: Sequence[Settlement], now: int) -> list[Verdict]:
         """End or extend leases, each with its own verdict. O(1) each, amortised."""
         now = self.tick(now)
-        seal, terms, tally = self._seal, self._terms, self._tally
-        remove = self._table.remove
-        # The common case, without detours: an ack after which nothing is kept or told.
-        leaves_no_trace = not terms.keep_done and not self._log.active
-        ended = 0
+        if not self._terms.keep_done and not self._log.active:
+            records = self._straight(settlements)
+            if records is not None:
+                rules.ack_all(records, self._tally)
+                self._table.remove_all(records)
+                self._leases.ended(len(records))
+                return [None] * len(records)
         verdicts: list[Verdict] = []
         for settlement in settlements:
-            lease = settlement.receipt
-            if (
-                leaves_no_trace
-                and settlement.outcome is _ACK
-                and isinstance(lease, Lease)
-                and lease.seal is seal
-                and (record := lease.record).status is _LEASED
-                and record.leases == lease.term
-            ):
-                rules.ack(record, now, terms, tally)
-                remove(record.sequence)
-                ended += 1
-                verdicts.append(None)
-                continue
             try:
                 verdicts.append(self._settle(settlement, now))
             except LeaseLost as error:
                 self._extra.stale += 1
                 verdicts.append(error)
-        self._leases.ended(ended)
         return verdicts
+
+    def _straight(self, settlements: Sequence[Settlement]) -> list[Record] | None:
+        """The records of settlements that are nothing but acks of what is held, each once."""
+        seal = self._seal
+        records: list[Record] = []
+        for settlement in settlements:
+            lease = settlement.receipt
+            if (
+                lease.__class__ is not Lease
+                or settlement.outcome is not _ACK
+                or lease.seal is not seal
+                or (record := lease.record).status is not _LEASED
+                or record.leases != lease.term
+            ):
+                return None
+            records.append(record)
+        return records if len({record.sequence for record in records}) == len(records) else None
 
     def _settle(self, settlement: Settlement, now: int) -> int | None:
         outcome = settlement.outcome

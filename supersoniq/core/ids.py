@@ -51,7 +51,7 @@ class Seal:
         number: the queue's number in that store, never given to another queue.
     """
 
-    __slots__ = ("_base", "_secret", "number")
+    __slots__ = ("_at", "_base", "_prefix", "_secret", "number")
 
     def __init__(self, secret: bytes, number: int) -> None:
         self.number = number
@@ -59,10 +59,14 @@ class Seal:
         digest = blake2b(number.to_bytes(8), key=secret, digest_size=8, person=b"queue").digest()
         tag = int.from_bytes(digest) >> 30  # 34 bits
         self._base = _VERSION | (tag >> 22) << 64 | _VARIANT | (tag & 0x3FFFFF) << 40
+        self._at, self._prefix = 0, self._base
 
     def prefix(self, created_at: int) -> int:
         """All of an id but its sequence, which is to be or-ed into the low 40 bits. O(1)."""
-        return created_at << 80 | self._base
+        # Many messages are made in the same millisecond, and integers of 128 bits take their time.
+        if created_at != self._at:
+            self._at, self._prefix = created_at, created_at << 80 | self._base
+        return self._prefix
 
     def sequence_of(self, number: int) -> int | None:
         """The sequence in an id of this queue, or ``None`` for a foreign id. O(1)."""

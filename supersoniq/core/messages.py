@@ -315,7 +315,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     ttl: int | None = None
 
 
-_PLAIN = {kind: Details(kind) for kind in (BYTES, TEXT, JSON)}
+_BYTES, _TEXT, _JSON = Details(BYTES), Details(TEXT), Details(JSON)
+_PLAIN = {details.content_type: details for details in (_BYTES, _TEXT, _JSON)}
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -331,14 +332,13 @@ def prepare(
     content_type: str | None = None,
 ) -> Entry:
     """Check one message's content and options. See ``Draft`` for ranges and errors."""
-    body, kind = _encode(content)
+    body, details = (content, _BYTES) if content.__class__ is bytes else _encode(content)
     if content_type is not None:
         kind = checks.content_type(content_type)
-    if key is None and sender is None and recipient is None and headers is None:
         details = _PLAIN.get(kind) or Details(kind)
-    else:
+    if key is not None or sender is not None or recipient is not None or headers is not None:
         details = Details(
-            content_type=kind,
+            content_type=details.content_type,
             headers=checks.headers(headers),
             sender=None if sender is None else checks.label("sender", sender, checks.MAX_SUBJECT),
             recipient=None
@@ -362,18 +362,18 @@ def prepare_item(item: Content | Draft) -> Entry:
     return item.entry if isinstance(item, Draft) else prepare(item)
 
 
-def _encode(content: Content) -> tuple[bytes, str]:
+def _encode(content: Content) -> tuple[bytes, Details]:
     if isinstance(content, bytes):
-        return content, BYTES
+        return content, _BYTES
     if isinstance(content, str):
         try:
-            return content.encode(), TEXT
+            return content.encode(), _TEXT
         except UnicodeEncodeError as error:
             raise InvalidArgument("content", content, f"is not valid text: {error}") from None
     if isinstance(content, bytearray | memoryview):
-        return bytes(content), BYTES
+        return bytes(content), _BYTES
     try:
-        return _encode_json(content).encode(), JSON
+        return _encode_json(content).encode(), _JSON
     except (TypeError, ValueError, RecursionError) as error:
         problem = f"is neither bytes, text nor a JSON value: {error}"
         raise InvalidArgument("content", content, problem) from None

@@ -1,7 +1,8 @@
 """The machine of one queue, whole: what every store must do.
 
-``places`` says where a message stands and what time does, ``flow`` how messages move through. Here
-is what people do with a queue from the side: look into it, and manage it.
+``places`` says where a message stands and what time does, ``flow`` how messages move through, and
+``plain`` how a single one does of which nothing special is asked. Here is what people do with a
+queue from the side: look into it, and manage it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 from supersoniq.core import rules
 from supersoniq.core.errors import IllegalMove, MessageLeased, MessageNotFound
 from supersoniq.core.explain import explain
-from supersoniq.core.flow import Flow
 from supersoniq.core.ids import format_id
 from supersoniq.core.messages import EventKind, Message
 from supersoniq.core.ops import Followed, QueueStats
+from supersoniq.core.plain import Plain
 from supersoniq.core.policy import Policy, Terms, changed
 from supersoniq.core.states import Move, Status
 from supersoniq.core.tally import figures, sizes
@@ -26,7 +27,7 @@ __all__ = ["QueueMachine"]
 _READY, _LEASED, _DEAD = Status.READY, Status.LEASED, Status.DEAD
 
 
-class QueueMachine(Flow):
+class QueueMachine(Plain):
     """One queue, whole."""
 
     # Looking.

@@ -63,7 +63,8 @@ class Line:
     def append(self, record: Record) -> None:
         """Add a new message, whose sequence is above all others'. O(1) for a known priority."""
         self.length += 1
-        self._rank(record.priority).fresh.append(record)
+        rank = self._ranks.get(-record.priority) or self._rank(record.priority)
+        rank.fresh.append(record)
 
     def extend(self, records: Sequence[Record]) -> None:
         """Add new messages in sequence, above all others. O(1) each for known priorities."""

@@ -26,13 +26,15 @@ import msgspec
 from supersoniq.core.messages import Entry, Past, Record
 from supersoniq.core.ops import Outcome
 from supersoniq.core.policy import Terms
-from supersoniq.core.states import Move, Status, arc, illegal, take
+from supersoniq.core.states import Move, Status, arc, illegal, pair, take, take_all, take_pair
 
 __all__ = [
     "PUBLISH_READY",
     "PUBLISH_SCHEDULED",
     "ack",
+    "ack_all",
     "born",
+    "born_plain",
     "cancel",
     "corrupt",
     "due",
@@ -69,7 +71,7 @@ _CANCEL = {at: arc(Move.CANCEL, at, None) for at in (_S, _R, _X)}
 _REDRIVE = arc(Move.REDRIVE, _X, _R)
 _PURGE = {at: arc(Move.PURGE, at, None) for at in (_S, _R, _D, _X)}
 _FORGET = {at: arc(Move.FORGET, at, None) for at in (_D, _X)}
-_FORGET_DONE = _FORGET[_D]  # for acks: looking up by an enum calls Python code to hash it
+_ACK_AND_FORGET = pair(_ACK, _FORGET[_D])
 _CORRUPT = {at: arc(Move.CORRUPT, at, _X) for at in (_S, _R, _L)}
 
 LETTERS = {Outcome.ACK: "a", Outcome.NACK: "n", Outcome.RELEASE: "r", Outcome.REJECT: "j"}
@@ -90,6 +92,11 @@ def born(entry: Entry, sequence: int, now: int) -> Record:
     return Record(sequence, entry.content, details, entry.priority, now, now, _BORN_READY)
 
 
+def born_plain(entry: Entry, sequence: int, now: int) -> Record:
+    """The same for an entry without delay and ttl."""
+    return Record(sequence, entry.content, entry.details, entry.priority, now, now, _BORN_READY)
+
+
 def overdue(record: Record, now: int) -> bool:
     """Whether its ``ttl`` has run out."""
     expires_at = record.details.expires_at
@@ -103,25 +110,32 @@ def due(record: Record, tally: list[int]) -> None:
 
 def lease(record: Record, deadline: int, tally: list[int]) -> None:
     """A consumer takes it: one delivery and one term more."""
-    lease_all((record,), deadline, tally)
+    take(record, _LEASE, tally)
+    record.leases += 1
+    record.until = deadline
 
 
 def lease_all(records: Sequence[Record], deadline: int, tally: list[int]) -> None:
     """A consumer takes all of them."""
+    take_all(records, _LEASE, tally)
     for record in records:
-        take(record, _LEASE, tally)
         record.leases += 1
         record.until = deadline
 
 
 def ack(record: Record, now: int, terms: Terms, tally: list[int]) -> None:
     """The work is done."""
-    take(record, _ACK, tally)
     if terms.keep_done:
+        take(record, _ACK, tally)
         record.until = now + terms.keep_done
         _ended(record, "a")
     else:
-        take(record, _FORGET_DONE, tally)
+        take_pair(record, _ACK_AND_FORGET, tally)
+
+
+def ack_all(records: Sequence[Record], tally: list[int]) -> None:
+    """The work of all of them is done, and none of them is kept."""
+    take_all(records, _ACK_AND_FORGET, tally)
 
 
 def nack(

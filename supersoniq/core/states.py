@@ -12,8 +12,8 @@ none of them, which is written ``None``: the queue then has no memory of it beyo
 ``TABLE`` below is the whole truth and ``docs/states.md`` is generated from it. One row is a move,
 one entry of a row an *arc*: the move, where it starts and where it ends. Code names the arcs that
 it takes when it is imported (``arc(...)`` refuses one that the table lacks), so an illegal move
-cannot even be written; and ``take`` refuses an arc that does not start where the message is, in
-which case nothing has changed.
+cannot even be written; and ``take``, ``take_pair`` and ``take_all``, which alone change a status,
+refuse an arc that does not start where the message is, in which case nothing has changed.
 
 Each queue counts the arcs taken, its *tally*. All figures come from it: how many are ready now is
 what entered ready less what left it. The conservation law (contract, guarantee 7) is therefore
@@ -22,13 +22,29 @@ one sum over one list, and a recount of the real messages must agree with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from supersoniq.core.errors import IllegalMove
 
-__all__ = ["ARCS", "TABLE", "Arc", "Move", "Status", "arc", "arcs_of", "illegal", "take"]
+__all__ = [
+    "ARCS",
+    "TABLE",
+    "Arc",
+    "Move",
+    "Pair",
+    "Status",
+    "arc",
+    "arcs_of",
+    "illegal",
+    "pair",
+    "take",
+    "take_all",
+    "take_pair",
+]
 
 
 class Status(StrEnum):
@@ -88,7 +104,7 @@ TABLE: Mapping[Move, Mapping[_Place, tuple[_Place, ...]]] = {
 }
 
 
-class Arc(NamedTuple):
+class Arc(msgspec.Struct, frozen=True):
     """One entry of the table. ``slot`` is its place in a tally."""
 
     slot: int
@@ -126,6 +142,26 @@ def arc(move: Move, source: Status | None, target: Status | None) -> Arc:
         raise illegal(move, source) from None
 
 
+class Pair(msgspec.Struct, frozen=True):
+    """Two arcs taken in one step: nobody sees the message in between."""
+
+    move: Move
+    source: Status | None
+    target: Status | None
+    slots: tuple[int, int]
+
+
+def pair(first: Arc, second: Arc) -> Pair:
+    """Two arcs, the second of which starts where the first ends. O(1).
+
+    Raises:
+        IllegalMove: it does not.
+    """
+    if first.target is not second.source:
+        raise illegal(second.move, first.target)
+    return Pair(first.move, first.source, second.target, (first.slot, second.slot))
+
+
 def arcs_of(move: Move) -> tuple[Arc, ...]:
     """Every arc of one move."""
     return tuple(a for a in ARCS if a.move is move)
@@ -143,7 +179,7 @@ class Placed(Protocol):
 
 
 def take(message: Placed, path: Arc, tally: list[int]) -> None:
-    """Move the message along the arc and count it. The one place that changes a status. O(1).
+    """Move the message along the arc and count it. O(1).
 
     Raises:
         IllegalMove: the arc starts elsewhere. Nothing has changed.
@@ -152,3 +188,33 @@ def take(message: Placed, path: Arc, tally: list[int]) -> None:
         raise illegal(path.move, message.status)
     message.status = path.target
     tally[path.slot] += 1
+
+
+def take_pair(message: Placed, path: Pair, tally: list[int]) -> None:
+    """Move the message along two arcs and count them. O(1).
+
+    Raises:
+        IllegalMove: the first one starts elsewhere. Nothing has changed.
+    """
+    if message.status is not path.source:
+        raise illegal(path.move, message.status)
+    message.status = path.target
+    first, second = path.slots
+    tally[first] += 1
+    tally[second] += 1
+
+
+def take_all(messages: Sequence[Placed], path: Arc | Pair, tally: list[int]) -> None:
+    """Move all of them, which must be different ones, along the arc or pair. O(messages).
+
+    Raises:
+        IllegalMove: for one of them it starts elsewhere. Nothing has changed.
+    """
+    source, target = path.source, path.target
+    for message in messages:
+        if message.status is not source:
+            raise illegal(path.move, message.status)
+    for message in messages:
+        message.status = target
+    for slot in path.slots if isinstance(path, Pair) else (path.slot,):
+        tally[slot] += len(messages)

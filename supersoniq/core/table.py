@@ -20,82 +20,98 @@ _SIZE = 1 << _BITS
 _MASK = _SIZE - 1
 
 
+class _Page:
+    """So many sequences in a row."""
+
+    __slots__ = ("left", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Record | None] = [None] * _SIZE
+        self.left = 0
+        """Records in it."""
+
+
 class Table:
     """Records by sequence."""
 
-    __slots__ = ("_left", "_pages", "_tail", "_tail_number", "length")
+    __slots__ = ("_pages", "_tail", "_tail_number")
 
     def __init__(self) -> None:
-        self._pages: SortedDict[int, list[Record | None]] = SortedDict()
-        self._left: dict[int, int] = {}
-        self._tail: list[Record | None] = []
+        self._pages: SortedDict[int, _Page] = SortedDict()
+        self._tail = _Page()
         self._tail_number = -1
-        self.length = 0
 
     def __len__(self) -> int:
-        return self.length
+        return sum(page.left for page in self._pages.values())
+
+    def append(self, record: Record) -> None:
+        """Add a record whose sequence is above all others'. O(1)."""
+        sequence = record.sequence
+        if sequence >> _BITS != self._tail_number:
+            self._new_tail(sequence >> _BITS)
+        page = self._tail
+        page.records[sequence & _MASK] = record
+        page.left += 1
 
     def extend(self, records: Sequence[Record]) -> None:
         """Add records with successive sequences above all others'. Amortised O(1) each."""
         done, count = 0, len(records)
-        self.length += count
-        if count == 1:
-            record = records[0]
-            number = record.sequence >> _BITS
-            if number != self._tail_number:
-                self._new_tail(number)
-            self._tail[record.sequence & _MASK] = record
-            self._left[number] += 1
-            return
         while done < count:
             sequence = records[done].sequence
             start = sequence & _MASK
             here = min(_SIZE - start, count - done)
-            number = sequence >> _BITS
-            if number != self._tail_number:
-                self._new_tail(number)
+            if sequence >> _BITS != self._tail_number:
+                self._new_tail(sequence >> _BITS)
+            page = self._tail
             # A page's share in one go costs hardly more than a single record.
-            self._tail[start : start + here] = records[done : done + here]
-            self._left[number] += here
+            page.records[start : start + here] = records[done : done + here]
+            page.left += here
             done += here
 
     def _new_tail(self, number: int) -> None:
-        if self._left.get(self._tail_number) == 0:
-            del self._pages[self._tail_number], self._left[self._tail_number]
-        self._tail = self._pages[number] = [None] * _SIZE
+        if self._tail_number >= 0 and not self._tail.left:
+            del self._pages[self._tail_number]
+        self._tail = self._pages[number] = _Page()
         self._tail_number = number
-        self._left[number] = 0
 
     def get(self, sequence: int) -> Record | None:
         """The record of that sequence. O(1)."""
         page = self._pages.get(sequence >> _BITS)
-        return None if page is None else page[sequence & _MASK]
+        return None if page is None else page.records[sequence & _MASK]
 
     def remove(self, sequence: int) -> None:
         """Drop the record of that sequence, which must be there. Amortised O(1)."""
-        number = sequence >> _BITS
-        self._pages[number][sequence & _MASK] = None
-        self.length -= 1
-        left = self._left[number] = self._left[number] - 1
-        if not left and number != self._tail_number:
-            del self._pages[number], self._left[number]
+        page = self._pages[sequence >> _BITS]
+        page.records[sequence & _MASK] = None
+        page.left -= 1
+        if not page.left and page is not self._tail:
+            del self._pages[sequence >> _BITS]
+
+    def remove_all(self, records: Sequence[Record]) -> None:
+        """Drop records that are in it. Amortised O(1) each."""
+        pages, tail = self._pages, self._tail
+        for record in records:
+            sequence = record.sequence
+            page = pages[sequence >> _BITS]
+            page.records[sequence & _MASK] = None
+            page.left -= 1
+            if not page.left and page is not tail:
+                del pages[sequence >> _BITS]
 
     def after(self, sequence: int) -> Iterator[Record]:
         """The records above that sequence, in order. The table must not change meanwhile."""
         start = sequence + 1
         for number in self._pages.irange(start >> _BITS):
             page = self._pages[number]
-            for record in page[start & _MASK if number == start >> _BITS else 0 :]:
+            for record in page.records[start & _MASK if number == start >> _BITS else 0 :]:
                 if record is not None:
                     yield record
 
     def _check(self) -> None:
         """Raise ``AssertionError`` unless the structure is sound. O(n)."""
-        count = 0
         for number, page in self._pages.items():
-            here = [record for record in page if record is not None]
-            assert len(here) == self._left[number], f"page {number} miscounts"
+            here = [record for record in page.records if record is not None]
+            assert len(page.records) == _SIZE, f"page {number} has another size"
+            assert len(here) == page.left, f"page {number} miscounts"
             assert all(record.sequence >> _BITS == number for record in here), "wrong page"
             assert here or number == self._tail_number, f"page {number} is empty and still kept"
-            count += len(here)
-        assert count == self.length, f"{count} records, length {self.length}"

@@ -47,6 +47,14 @@ class LeaseClock:
         self._total = 0
         self._trim_at = 1
 
+    def append(self, length: int, lease: Lease) -> None:
+        """Add a lease of that length in milliseconds, which begins now. O(1)."""
+        lane = self._lanes.get(length)
+        if lane is None:
+            lane = self._lanes[length] = deque()
+        lane.append(lease)
+        self._total += 1
+
     def extend(self, length: int, leases: Sequence[Lease]) -> None:
         """Add leases of that length in milliseconds, which begin now. O(1) each."""
         lane = self._lanes.get(length)

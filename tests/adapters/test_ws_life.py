@@ -22,6 +22,7 @@ import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.ops import AnyOp, Take
+from supersoniq.port import Direct
 from supersoniq.servers.h1_websocket import Protocol
 from tests.adapters.sockets import dial, served, serving, until
 
@@ -252,15 +253,16 @@ def test_a_store_that_fails_for_a_while(url: str) -> None:
                 raise BackendUnavailable("it is sick")
             return await execute(batch)
 
-        def sick_direct(op: AnyOp) -> Any:
-            if failing and isinstance(op, Take):
-                raise BackendUnavailable("it is sick")
-            assert direct is not None
-            return direct(op)
+        class SickDirect(Direct):
+            def __call__(self, op: AnyOp) -> Any:
+                if failing and isinstance(op, Take):
+                    raise BackendUnavailable("it is sick")
+                assert direct is not None
+                return direct(op)
 
         engine._coalescer._execute = sick
         if direct is not None:
-            engine.direct = sick_direct
+            engine.direct = SickDirect()
         async with served(broker) as address, dial(address) as client:
             await client.done("publish", messages=[{"content": 1}])
             await client.done("subscribe", mode="work", credit=1)

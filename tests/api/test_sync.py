@@ -17,7 +17,7 @@ def test_it_has_every_name_of_the_asynchronous_face() -> None:
         there = getattr(supersoniq, name)
         here = getattr(supersoniq.sync, name)
         public = {n for n, v in inspect.getmembers(there, inspect.isfunction) if n[0] != "_"}
-        internal = {"keep", "finish", "lease", "start", "stop"}
+        internal = {"keep", "finish", "lease", "start", "stop", "interrupt"}
         missing = public - internal - set(dir(here)) - {"run"}
         assert not missing, f"{name} lacks {missing}"
 

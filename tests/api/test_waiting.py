@@ -228,7 +228,7 @@ def test_asking_once_sees_what_was_published_before() -> None:
             store.gate.clear()
             waiting = asyncio.ensure_future(queue.get(0.2))
             await settled()
-            store.inner._direct(Publish("q", [prepare("there"), prepare("there")]))
+            store.inner.apply(Publish("q", [prepare("there"), prepare("there")]))
             once = asyncio.ensure_future(queue.get(0))
             await settled()
             store.gate.set()

@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from supersoniq.core.errors import IllegalMove
-from supersoniq.core.states import ARCS, TABLE, Move, Status, arc, arcs_of, take
+from supersoniq.core.states import (
+    ARCS,
+    TABLE,
+    Arc,
+    Move,
+    Pair,
+    Status,
+    arc,
+    arcs_of,
+    pair,
+    take,
+    take_all,
+    take_pair,
+)
 
 PLACES = (None, *Status)
 ALL = [(move, source, target) for move in Move for source in PLACES for target in PLACES]
@@ -67,6 +80,56 @@ def test_a_move_that_starts_elsewhere_changes_nothing() -> None:
                 take(thing, path, tally)
             assert thing.status is source
             assert not any(tally)
+
+
+PAIRS = [(one, two) for one in ARCS for two in ARCS if one.target is two.source]
+
+
+def test_two_arcs_in_one_step_are_what_they_are_one_by_one() -> None:
+    for one, two in PAIRS:
+        thing, tally = Thing(one.source), [0] * len(ARCS)
+        take_pair(thing, pair(one, two), tally)
+        other, counted = Thing(one.source), [0] * len(ARCS)
+        take(other, one, counted)
+        take(other, two, counted)
+        assert (thing.status, tally) == (other.status, counted)
+
+
+def test_two_arcs_that_do_not_meet_are_refused() -> None:
+    for one in ARCS:
+        for two in ARCS:
+            if (one, two) not in PAIRS:
+                with pytest.raises(IllegalMove):
+                    pair(one, two)
+
+
+def test_a_pair_that_starts_elsewhere_changes_nothing() -> None:
+    for one, two in PAIRS:
+        for source in set(PLACES) - {one.source}:
+            thing, tally = Thing(source), [0] * len(ARCS)
+            with pytest.raises(IllegalMove):
+                take_pair(thing, pair(one, two), tally)
+            assert thing.status is source
+            assert not any(tally)
+
+
+def test_many_at_once_move_all_or_none() -> None:
+    paths: list[Arc | Pair] = [*ARCS, *(pair(one, two) for one, two in PAIRS)]
+    for path in paths:
+        things, tally = [Thing(path.source) for _ in range(3)], [0] * len(ARCS)
+        take_all(things, path, tally)
+        assert {thing.status for thing in things} == {path.target}
+        counted = [0] * len(ARCS)
+        for _ in range(3):
+            for slot in path.slots if isinstance(path, Pair) else (path.slot,):
+                counted[slot] += 1
+        assert tally == counted
+        for source in set(PLACES) - {path.source}:
+            things = [Thing(path.source), Thing(source)]
+            with pytest.raises(IllegalMove):
+                take_all(things, path, tally)
+            assert [thing.status for thing in things] == [path.source, source]
+            assert tally == counted
 
 
 def test_slots_and_names_are_unique() -> None:

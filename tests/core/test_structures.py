@@ -245,7 +245,7 @@ def test_a_broken_structure_is_found() -> None:
         line._check()
     table = Table()
     table.extend([record(1)])
-    table.length = 2
+    table._tail.left = 2
     with pytest.raises(AssertionError):
         table._check()
 
