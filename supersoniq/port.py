@@ -38,6 +38,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Closing and opening it again finds everything as it was."""
     shared: bool
     """Several processes can open the same store at once."""
+    leases_stay: bool = True
+    """A lease outlives the backend object that took it. Where it does not, because a connection
+    holds it, closing or losing that object releases it, uncounted."""
 
 
 class Direct(ABC):

@@ -161,7 +161,11 @@ class Engine:
             settlement = Settlement(lease, Outcome.RELEASE)
             queues.setdefault(lease.queue, []).append(settlement)
         for queue, settlements in queues.items():
-            self.submit(Settle(queue, settlements), _ignore, _grumble)
+            self.settle_soon(queue, settlements)
+
+    def settle_soon(self, queue: str, settlements: list[Settlement]) -> None:
+        """Settle in the background, whatever comes of it."""
+        self.submit(Settle(queue, settlements), _ignore, _grumble)
 
     def sweep(self) -> None:
         """Forget deliveries whose leases are over; called whenever ``sweep_at`` are held. O(n).

@@ -1,9 +1,10 @@
-"""uvicorn's WebSocket protocol, with two bounds that it lacks.
+"""uvicorn's WebSocket protocol, with two bounds that it lacks, and one mistake mended.
 
 - It answers every ping, also of a client that reads none of the answers. Here such a client gets no
   more of them: a ping may go unanswered when a later one is there to be (RFC 6455, section 5.5.2).
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never. Here it gets a while for it, and is then cut.
+- Its ``shutdown`` breaks off, and with it the server's, at a connection that is just closing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 __all__ = ["Protocol"]
 
@@ -28,6 +30,12 @@ class Protocol(WebSocketsSansIOProtocol):
             super().handle_ping()
         else:
             self.conn.data_to_send()  # the answer is dropped, and it is a whole frame
+
+    def shutdown(self) -> None:
+        if self.handshake_complete and self.conn.state is not State.OPEN:
+            self.transport.close()  # both have said all
+        else:
+            super().shutdown()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)

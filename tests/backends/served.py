@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import trustme
 
 import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.app import App
 from supersoniq.adapters.http.native import Server
 from supersoniq.backends.memory import MemoryBackend
-from supersoniq.backends.remote import connect
+from supersoniq.backends.remote import RemoteBackend, connect
 from supersoniq.clock import Clock
 from supersoniq.port import Backend
 from supersoniq.testing import Harness
@@ -29,18 +36,22 @@ class House:
     Args:
         backend: what it serves.
         port: to come back where another one was.
+        certificate: a file with a certificate and its key, to serve with TLS and HTTP/3.
         options: those of ``create_app``.
     """
 
-    def __init__(self, backend: Backend, port: int = 0, **options: Any) -> None:
+    def __init__(
+        self, backend: Backend, port: int = 0, certificate: Path | None = None, **options: Any
+    ) -> None:
         self.broker = supersoniq.Broker(backend)
         self.app: App = create_app(self.broker, **options)
         self._listener = socket.create_server(("127.0.0.1", port))
         # Without it, and without uvloop, each answer of two pieces takes 40 ms.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._server = Server(self.app)
+        secure = certificate is not None
+        self.url = f"https://localhost:{self.port}" if secure else f"http://127.0.0.1:{self.port}"
+        self._server = Server(self.app, certfile=certificate, grace=1)
 
     async def open(self) -> None:
         """Take requests."""
@@ -60,17 +71,26 @@ class House:
         state = self._server.server_state
         for connection in list(state.connections):
             connection.shutdown()
+        if self._server._http3 is not None:
+            await self._server._http3.stop(0.1)
         for _ in range(200):
             if not state.connections and not state.tasks:
                 break
             await asyncio.sleep(0.001)
         self.cut()
         await self.broker.close()
+        await asyncio.sleep(0)  # for what was closed to be so
 
     def cut(self) -> None:
         """Break every connection."""
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
+
+    def connect(self, door: str = "1.1", **options: Any) -> RemoteBackend:
+        """A client's backend that goes through one of the doors, not open yet."""
+        if door == "ws":
+            return connect(self.url.replace("http", "ws", 1), **options)
+        return connect(self.url, http=door, **options)
 
     async def __aenter__(self) -> House:
         await self.open()
@@ -78,6 +98,18 @@ class House:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.close()
+
+
+@functools.cache
+def tls() -> tuple[Path, Path]:
+    """The files of an authority and of a certificate for localhost, with its key."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "chain.pem")
+    return folder / "ca.pem", folder / "chain.pem"
 
 
 class MemoryHarness(Harness):
@@ -94,26 +126,44 @@ class MemoryHarness(Harness):
 class RemoteHarness(Harness):
     """Any store's harness, seen through a server."""
 
-    def __init__(self, behind: Harness) -> None:
+    def __init__(self, behind: Harness, door: str = "1.1", *, secure: bool = False) -> None:
         self._behind = behind
+        self._door = door
+        self._opened: list[RemoteBackend] = []
+        self._certificate = tls()[1] if secure else None
+        self._options: dict[str, Any] = {"ca": tls()[0]} if secure else {}
         self.medium = behind.medium
         self._house: House | None = None
 
     async def backend(self, clock: Clock) -> Backend:
         if self._house is None:
-            self._house = House(await self._behind.backend(clock))
+            self._house = House(await self._behind.backend(clock), certificate=self._certificate)
             await self._house.open()
-        opened = connect(self._house.url, patience=0)
+        await self._gone()
+        opened = self._house.connect(self._door, patience=0, **self._options)
         await opened.open()
+        self._opened.append(opened)
         return opened
 
     async def corrupt(self, queue: str, id: int) -> None:
         await self._behind.corrupt(queue, id)
 
+    async def crash(self, backend: Backend) -> None:
+        await super().crash(backend)
+        await self._gone()
+
     async def close(self) -> None:
         if self._house is not None:
             await self._house.close()
         await self._behind.close()
+
+    async def _gone(self) -> None:
+        """Until the server has noticed the end of every WebSocket that a client has closed."""
+        assert self._house is not None
+        alive = sum(each.is_open for each in self._opened)
+        async with asyncio.timeout(10):
+            while len(self._house.app.sockets) > alive:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
 
 
 class Cutter:

@@ -1,6 +1,12 @@
-"""The remote backend through the public suite and beside the machine, over a real socket."""
+"""The remote backend through every door: the public suite, and beside the machine, over sockets.
+
+Onto memory each time; onto SQLite, and with TLS where that is not the only way, by ``make soak``.
+"""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -10,28 +16,83 @@ from tests.backends.served import MemoryHarness, RemoteHarness
 from tests.backends.test_sqlite_conformance import SqliteHarness
 
 
-def onto_memory() -> Harness:
-    return RemoteHarness(MemoryHarness())
+def through(
+    door: str, behind: Callable[[], Harness] = MemoryHarness, *, secure: bool = False
+) -> Callable[[], Harness]:
+    return lambda: RemoteHarness(behind(), door, secure=secure)
 
 
-def onto_sqlite() -> Harness:
-    return RemoteHarness(SqliteHarness())
+class TestHttp1(Conformance):
+    harness = staticmethod(through("1.1"))
 
 
-class TestOntoMemory(Conformance):
-    harness = onto_memory
+class TestHttp2(Conformance):
+    harness = staticmethod(through("2"))
 
 
-class TestOntoSqlite(Conformance):
-    harness = onto_sqlite
+class TestHttp3(Conformance):
+    harness = staticmethod(through("3", secure=True))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_answers_are_the_machines(seed: int) -> None:
-    simulate(onto_memory, steps=1000, seed=seed, reopen_every=300)
+class TestWebSocket(Conformance):
+    harness = staticmethod(through("ws"))
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("harness", [onto_memory, onto_sqlite])
-def test_many_answers_are_the_machines(harness: type[Harness]) -> None:
-    simulate(harness, steps=100_000, seed=int.from_bytes(os.urandom(4)), reopen_every=1000)
+class TestHttp1WithTls(Conformance):
+    harness = staticmethod(through("1.1", secure=True))
+
+
+@pytest.mark.soak
+class TestHttp2WithTls(Conformance):
+    harness = staticmethod(through("2", secure=True))
+
+
+@pytest.mark.soak
+class TestWebSocketWithTls(Conformance):
+    harness = staticmethod(through("ws", secure=True))
+
+
+@pytest.mark.soak
+class TestHttp1OntoSqlite(Conformance):
+    harness = staticmethod(through("1.1", SqliteHarness))
+
+
+@pytest.mark.soak
+class TestHttp2OntoSqlite(Conformance):
+    harness = staticmethod(through("2", SqliteHarness))
+
+
+@pytest.mark.soak
+class TestHttp3OntoSqlite(Conformance):
+    harness = staticmethod(through("3", SqliteHarness, secure=True))
+
+
+@pytest.mark.soak
+class TestWebSocketOntoSqlite(Conformance):
+    harness = staticmethod(through("ws", SqliteHarness))
+
+
+@pytest.mark.soak
+class TestWebSocketWithTlsOntoSqlite(Conformance):
+    harness = staticmethod(through("ws", SqliteHarness, secure=True))
+
+
+# A WebSocket's leases end with it; the machine's do not when it is opened again.
+WALKS = [("1.1", False, 300), ("2", False, 300), ("3", True, 300), ("ws", False, 0)]
+
+
+@pytest.mark.parametrize(("door", "secure", "reopen_every"), WALKS)
+def test_answers_are_the_machines(door: str, secure: bool, reopen_every: int) -> None:
+    simulate(through(door, secure=secure), steps=1000, seed=1, reopen_every=reopen_every)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("behind", [MemoryHarness, SqliteHarness])
+@pytest.mark.parametrize(("door", "secure", "reopen_every"), WALKS)
+def test_many_answers_are_the_machines(
+    door: str, secure: bool, reopen_every: int, behind: Callable[[], Harness]
+) -> None:
+    harness = through(door, behind, secure=secure)
+    seed = int.from_bytes(os.urandom(4))
+    simulate(harness, steps=50_000, seed=seed, reopen_every=min(reopen_every * 10, 1000))

@@ -5,6 +5,8 @@
     gate       whether a page of that origin may connect; where a token will be looked at
     session    one connection: reads frames, sees to each, ends in one of the ways of ``farewell``
     requests   what a request does: publish, settle, subscribe, credit, unsubscribe, ping
+    operations the port itself, for the Python client: batches of operations, and what stirs
+    terms      what those batches leased and the client has not settled
     frames     every frame, both ways, as a typed struct
     codec      the two subprotocols: from bytes to those structs and back
     outbox     what waits to be sent, within bounds, and what happens if it is not taken

@@ -54,6 +54,8 @@ class Codec:
     name: ClassVar[str]
     text: ClassVar[bool]
     """Whether its frames are text."""
+    encode: Callable[[Any], bytes]
+    """Makes bytes of anything."""
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
@@ -69,7 +71,7 @@ class Codec:
 
     def write(self, frame: Out) -> bytes:
         """The bytes of a frame."""
-        raise NotImplementedError
+        return self.encode(frame)
 
     def delivery(self, lease: Lease, encoding: Encoding) -> LeaseOut | answers.LeaseOut:
         """A lease in words."""
@@ -85,7 +87,7 @@ class Json(Codec):
 
     name = "supersoniq.v1.json"
     text = True
-    _encode = msgspec.json.Encoder().encode
+    encode = msgspec.json.Encoder().encode
     _head = msgspec.json.Decoder(Head)
 
     def read(self, raw: bytes) -> Request:
@@ -94,9 +96,6 @@ class Json(Codec):
         except InvalidArgument as error:
             raise BadFrame(_id_in(raw, self._head.decode, error.problem), error) from None
         return _typed(value)
-
-    def write(self, frame: Out) -> bytes:
-        return self._encode(frame)
 
     def delivery(self, lease: Lease, encoding: Encoding) -> LeaseOut | answers.LeaseOut:
         told = LeaseOut.of_lease(lease, encoding)
@@ -112,7 +111,7 @@ class MessagePack(Codec):
 
     name = "supersoniq.v1.msgpack"
     text = False
-    _encode = msgspec.msgpack.Encoder().encode
+    encode = msgspec.msgpack.Encoder().encode
     _head = msgspec.msgpack.Decoder(Head)
     _any = msgspec.msgpack.Decoder()
     _decode = msgspec.msgpack.Decoder(Union[tuple(REQUESTS.values())])  # noqa: UP007  # made of a table
@@ -131,9 +130,6 @@ class MessagePack(Codec):
                 if isinstance(message.content, list | dict):
                     self._check(frame, message)
         return frame
-
-    def write(self, frame: Out) -> bytes:
-        return self._encode(frame)
 
     def delivery(self, lease: Lease, encoding: Encoding) -> LeaseOut | answers.LeaseOut:
         return answers.LeaseOut.of(lease)

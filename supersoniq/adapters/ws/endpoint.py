@@ -59,6 +59,9 @@ class Sockets:
         finally:
             self._open.discard(session)
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     async def ended(self, patience: float = 3 * PATIENCE) -> None:
         """Wait until all have ended, after they were sent home; not for ever."""
         with contextlib.suppress(TimeoutError):

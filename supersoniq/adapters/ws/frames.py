@@ -14,7 +14,8 @@ from msgspec import UNSET, Meta, UnsetType
 from supersoniq.adapters.http.problems import Problem
 from supersoniq.adapters.http.service import DEFAULT
 from supersoniq.adapters.http.wire import Encoding, Envelope, Verdict
-from supersoniq.wire.answers import PublishedOut
+from supersoniq.wire.answers import Answer, PublishedOut
+from supersoniq.wire.operations import AnyOpIn
 from supersoniq.wire.parts import In, Seconds, SettlementIn
 
 __all__ = [
@@ -24,11 +25,14 @@ __all__ = [
     "Deliver",
     "ErrorOut",
     "EventsOut",
+    "Listen",
     "Ok",
+    "Operations",
     "Ping",
     "Publish",
     "Request",
     "Settle",
+    "StirsOut",
     "Subscribe",
     "Unsubscribe",
     "Welcome",
@@ -95,13 +99,27 @@ class Unsubscribe(Request, tag="unsubscribe", kw_only=True):
     subscription: int
 
 
+class Operations(Request, tag="operations", kw_only=True):
+    """Carry out operations of the port; an answer each, in their order."""
+
+    items: ClassVar[tuple[str, Any]] = ("operations", AnyOpIn)
+
+    operations: list[AnyOpIn]
+
+
+class Listen(Request, tag="listen", kw_only=True):
+    """Be told when something in one of these queues may be ready or told."""
+
+    queues: list[str]
+
+
 class Ping(Request, tag="ping", kw_only=True):
     """Is anybody there?"""
 
 
 REQUESTS: dict[str, type[Request]] = {
     kind.__struct_config__.tag: kind  # type: ignore[misc]  # a tag is a text here
-    for kind in (Publish, Settle, Subscribe, Credit, Unsubscribe, Ping)
+    for kind in (Publish, Settle, Subscribe, Credit, Unsubscribe, Operations, Listen, Ping)
 }
 
 
@@ -127,6 +145,8 @@ class Ok(Out, tag="ok", kw_only=True):
     subscription: int | UnsetType = UNSET
     offset: int | UnsetType = UNSET
     missed: bool | UnsetType = UNSET
+    at: int | UnsetType = UNSET
+    results: list[Answer] | UnsetType = UNSET
 
 
 class Deliver(Out, tag="deliver", kw_only=True):
@@ -141,6 +161,13 @@ class EventsOut(Out, tag="event", kw_only=True):
 
     subscription: int
     events: list[Any]
+
+
+class StirsOut(Out, tag="stirs", kw_only=True):
+    """Queues in which something may be ready or told."""
+
+    subscription: int
+    queues: list[str]
 
 
 class ErrorOut(Out, tag="error", kw_only=True):

@@ -39,6 +39,7 @@ class Outbox:
         self._filled = asyncio.Event()
         self._roomy = asyncio.Event()
         self._empty = asyncio.Event()
+        self._broken = False
 
     def put(self, frame: bytes) -> None:
         """Have a frame sent. Whoever may put many waits for ``room`` before each."""
@@ -64,22 +65,26 @@ class Outbox:
             TimeoutError: a frame was not taken in time.
             Exception: whatever ``send`` raises when there is nobody left.
         """
-        while True:
-            while self._frames:
-                frame = self._frames[0]
-                with self._deadline():
-                    await self.send(frame)
-                self._frames.popleft()
-                self._size -= len(frame)
-                if not self.full:
-                    self._roomy.set()
+        try:
+            while True:
+                while self._frames:
+                    frame = self._frames[0]
+                    with self._deadline():
+                        await self.send(frame)
+                    self._frames.popleft()
+                    self._size -= len(frame)
+                    if not self.full:
+                        self._roomy.set()
+                self._empty.set()
+                self._filled.clear()
+                await self._filled.wait()
+        finally:
+            self._broken = True
             self._empty.set()
-            self._filled.clear()
-            await self._filled.wait()
 
     async def flushed(self) -> None:
-        """Wait until all is sent, while ``run`` runs."""
-        while self._frames:
+        """Wait until all is sent, or nothing more can be."""
+        while self._frames and not self._broken:
             self._empty.clear()
             await self._empty.wait()
 

@@ -13,7 +13,9 @@ from supersoniq.adapters.http.wire import Verdict
 from supersoniq.adapters.ws.broadcast import Broadcast, Feed
 from supersoniq.adapters.ws.frames import (
     Credit,
+    Listen,
     Ok,
+    Operations,
     Ping,
     Publish,
     Request,
@@ -21,6 +23,7 @@ from supersoniq.adapters.ws.frames import (
     Subscribe,
     Unsubscribe,
 )
+from supersoniq.adapters.ws.operations import listen, operations
 from supersoniq.adapters.ws.session import ITEM, Handler, Session, Subscription
 from supersoniq.adapters.ws.work import Work
 from supersoniq.api.watch import event_kinds
@@ -177,6 +180,8 @@ HANDLERS: dict[type[Request], Handler] = {
     Subscribe: subscribe,
     Credit: credit,
     Unsubscribe: unsubscribe,
+    Operations: operations,
+    Listen: listen,
     Ping: ping,
 }
 

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import msgspec
 
 import supersoniq
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
 from supersoniq.adapters.http.service import Receive, Send, Service
-from supersoniq.adapters.ws.broadcast import Broadcast
 from supersoniq.adapters.ws.codec import BadFrame, Codec, Unreadable
 from supersoniq.adapters.ws.farewell import (
     BAD_FRAME,
@@ -36,7 +35,7 @@ from supersoniq.adapters.ws.farewell import (
 from supersoniq.adapters.ws.frames import Bye, ErrorOut, Ok, Out, Request, Welcome
 from supersoniq.adapters.ws.held import Held
 from supersoniq.adapters.ws.outbox import Outbox
-from supersoniq.adapters.ws.work import Work
+from supersoniq.adapters.ws.terms import Terms
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.ops import AnyOp
 
@@ -48,8 +47,16 @@ PATIENCE = 1.0
 """Seconds for what is under way to be finished, and again for the farewell to be taken."""
 ITEM = 256
 """Bytes that each message or settlement of a request counts for at least: its answer's."""
-Subscription = Work | Broadcast
 Handler = Callable[["Session", Any, int], None]
+
+
+class Subscription(Protocol):
+    """What sends frames by itself."""
+
+    number: int
+
+    async def run(self) -> None:
+        """Do so, until it is cancelled or cannot go on."""
 
 
 class Session:
@@ -76,12 +83,14 @@ class Session:
         self.codec = codec
         self.outbox = Outbox(send, codec.text, self.limits.max_outbox, service.send_deadline)
         self.held = Held(self.engine)
+        self.terms = Terms(self.engine)
         self.subscriptions: dict[int, Subscription] = {}
         self._handlers = handlers
         self._receive = receive
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
         self._numbers = 0
         self._pending = 0
         self._size = 0
@@ -119,11 +128,14 @@ class Session:
             for task in tasks:
                 task.cancel()
             self.held.release()
+            self.terms.release()
             try:
                 await asyncio.wait(tasks)
                 if farewell is not None:
                     await self._say(farewell, writer)
             finally:
+                for job in self._jobs:
+                    job.cancel()
                 writer.cancel()
                 self._ended.set_result(None)
                 await asyncio.wait((writer,))
@@ -278,6 +290,31 @@ class Session:
 
         self.engine.submit(op, done, failed)
 
+    def work(self, id: int | str, size: int, job: Coroutine[Any, Any, None]) -> None:
+        """Have a request answered by a job of its own, which may be cancelled at the end.
+
+        Args:
+            id: the request's.
+            size: of the request or of its answer, whichever is larger, in bytes.
+            job: puts the answer, or raises.
+        """
+        self._pending += 1
+        self._size += size
+        task = self._loop.create_task(job)
+        self._jobs.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._jobs.discard(task)
+            self._finished(size)
+            if task.cancelled() or (error := task.exception()) is None:
+                return
+            if isinstance(error, SupersoniqError):
+                self.refuse(error, id)
+            else:
+                self.failed(id, error)
+
+        task.add_done_callback(done)
+
     def _finished(self, size: int) -> None:
         self._pending -= 1
         self._size -= size
@@ -345,7 +382,7 @@ class Session:
             problem.detail, problem.data = problem.title, {}
             self.put(ErrorOut(id=id, problem=problem))
 
-    def failed(self, id: int | str, error: Exception | None = None) -> None:
+    def failed(self, id: int | str, error: BaseException | None = None) -> None:
         """Answer a request with our own fault."""
         log.error("a WebSocket request failed", exc_info=error or True)
         self.put(ErrorOut(id=id, problem=_bug()))
@@ -356,6 +393,7 @@ class Session:
             "max_frame": limits.max_body,
             "max_depth": limits.max_depth,
             "max_batch": limits.max_batch,
+            "max_batch_body": limits.max_batch_body,
             "max_credit": limits.max_credit,
             "max_subscriptions": limits.max_subscriptions,
             "hello_timeout": limits.hello_timeout,

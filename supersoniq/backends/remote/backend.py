@@ -47,12 +47,22 @@ class RemoteBackend(Backend):
         self._flying = 0
         self._landed = asyncio.Event()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used."""
+        return self._courier is not None
+
     async def open(self) -> None:
         """Reach the server and learn what it can do."""
         if self._courier is not None:
             return
         greeting = await self.transport.open()
-        self.capabilities = Capabilities(durability=greeting.durability, lasting=True, shared=True)
+        self.capabilities = Capabilities(
+            durability=greeting.durability,
+            lasting=True,
+            shared=True,
+            leases_stay=self.transport.leases_stay,
+        )
         self._courier = Courier(self.transport, greeting.limits, self._patience)
         self._stirs = Stirs(self.transport, self._patience)
 

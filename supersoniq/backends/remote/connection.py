@@ -9,39 +9,21 @@ was sent when a request failed.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from contextlib import asynccontextmanager
 
 import httptools
 
+from supersoniq.backends.remote.address import Address
+from supersoniq.backends.remote.line import AHEAD, LARGEST, Answer, Line, Request, words
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown, SupersoniqError
 
-__all__ = ["Address", "Answer", "Connection", "Pool"]
+__all__ = ["Connection", "Pool"]
 
-LARGEST = 1 << 31
-"""Bytes of an answer."""
 STALE = 0.05
 """Seconds of idleness after which a connection may have been closed without our having looked."""
 TURNS = 3
 """Of the event loop, until what the system knows of a connection is known here."""
-AHEAD = 1 << 18
-"""Bytes of a stream that wait to be looked at, beyond which nothing more is read."""
-
-
-class Address(NamedTuple):
-    """Where a server is."""
-
-    host: str
-    port: int
-    trust: ssl.SSLContext | None
-
-
-class Answer(NamedTuple):
-    """An answer, whole, or its head if it is a stream."""
-
-    status: int
-    body: bytes
 
 
 class Connection(asyncio.Protocol):
@@ -176,22 +158,27 @@ class Connection(asyncio.Protocol):
             self._more.set()
 
     def _failure(self) -> SupersoniqError:
-        return OutcomeUnknown(_words(self._lost))
+        return OutcomeUnknown(words(self._lost))
 
 
-class Pool:
+class Pool(Line):
     """Connections to one server.
 
     Args:
         address: where it is.
+        host: for the ``Host`` field.
         patience: seconds for a connection to stand.
         idle: seconds for which one that is not used is kept: less than any server does, so that
             a request does not meet a connection that is just being closed.
         most: at the same time.
     """
 
-    def __init__(self, address: Address, *, patience: float, idle: float, most: int) -> None:
+    def __init__(
+        self, address: Address, host: str, *, patience: float, idle: float, most: int
+    ) -> None:
         self._address = address
+        self._host = host
+        self._heads: dict[tuple[str, str, str], bytes] = {}
         self._patience = patience
         self._idle_time = idle
         self._room = asyncio.Semaphore(most)
@@ -199,36 +186,64 @@ class Pool:
         self._busy: set[Connection] = set()
         self._time = asyncio.get_running_loop().time
 
-    async def request(self, message: bytes, timeout: float) -> Answer:
-        """Send a request and wait for its answer.
-
-        Raises:
-            BackendUnavailable: nothing was sent.
-            OutcomeUnknown: no answer came.
-        """
+    async def request(self, request: Request, timeout: float) -> Answer:
+        message = self._message(request)
         try:
             async with asyncio.timeout(self._patience):
                 await self._room.acquire()
         except TimeoutError:
             raise BackendUnavailable("too many requests are under way") from None
         try:
-            connection = await self.take()
+            connection = await self._take()
             try:
                 async with asyncio.timeout(timeout):
                     answer = await connection.request(message)
             except TimeoutError:
-                self.drop(connection)
+                self._drop(connection)
                 raise OutcomeUnknown(f"no answer within {timeout:g} s") from None
             except BaseException:
-                self.drop(connection)
+                self._drop(connection)
                 raise
             self._give_back(connection)
             return answer
         finally:
             self._room.release()
 
-    async def take(self) -> Connection:
-        """A connection of one's own, to be given to ``drop``.
+    @asynccontextmanager
+    async def stream(
+        self, request: Request, timeout: float
+    ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
+        connection = await self._take()
+        try:
+            try:
+                async with asyncio.timeout(timeout):
+                    answer = await connection.request(self._message(request), stream=True)
+            except TimeoutError:
+                raise OutcomeUnknown(f"no answer within {timeout:g} s") from None
+            yield answer, connection.pieces()
+        finally:
+            self._drop(connection)
+
+    def close(self) -> None:
+        for connection in [*self._idle, *self._busy]:
+            connection.close()
+        self._idle.clear()
+
+    def _message(self, request: Request) -> bytes:
+        method, path, kind, body = request
+        head = self._heads.get((method, path, kind))
+        if head is None:
+            lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}", "user-agent: supersoniq"]
+            if kind:
+                lines.append(f"content-type: {kind}")
+            head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+            self._heads[method, path, kind] = head
+        if not kind:
+            return head + b"\r\n"
+        return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
+
+    async def _take(self) -> Connection:
+        """A connection of one's own, to be given to ``_drop``.
 
         Raises:
             BackendUnavailable: none can be had.
@@ -247,16 +262,10 @@ class Pool:
         self._busy.add(connection)
         return connection
 
-    def drop(self, connection: Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         """Close a connection."""
         self._busy.discard(connection)
         connection.close()
-
-    def close(self) -> None:
-        """Close all of them."""
-        for connection in [*self._idle, *self._busy]:
-            connection.close()
-        self._idle.clear()
 
     def _give_back(self, connection: Connection) -> None:
         self._busy.discard(connection)
@@ -275,10 +284,6 @@ class Pool:
             problem = f"no connection to {host}:{port} within {self._patience:g} s"
             raise BackendUnavailable(problem) from None
         except OSError as error:  # refused, no such host, a certificate that is not trusted
-            problem = f"no connection to {host}:{port}: {_words(error)}"
+            problem = f"no connection to {host}:{port}: {words(error)}"
             raise BackendUnavailable(problem) from error
         return connection
-
-
-def _words(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import ssl
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from supersoniq.backends.remote.connection import Address, Answer, Connection, Pool
+from supersoniq.backends.remote.address import Place, place, seconds
+from supersoniq.backends.remote.failures import failure, problem_in
+from supersoniq.backends.remote.line import Answer, Line, Request
 from supersoniq.backends.remote.transport import Greeting, Refused, Transport
 from supersoniq.core.errors import (
-    AuthenticationFailed,
     BackendUnavailable,
     IncompatibleStore,
-    InvalidArgument,
     InvalidSetting,
+    MissingExtra,
     OutcomeUnknown,
-    PermissionDenied,
-    RateLimited,
-    error_from_data,
 )
 from supersoniq.wire.answers import Answers
 
@@ -35,21 +29,14 @@ MSGPACK, JSON = "application/msgpack", "application/json"
 IDLE = 3.0
 CONNECTIONS = 16
 LONGEST_LINE = 4 << 20
+PROTOCOLS = {"1.1": ["http/1.1"], "2": ["h2"], "3": ["h3"]}
 
 _pack = msgspec.msgpack.Encoder().encode
 _answers = msgspec.msgpack.Decoder(Answers)
 _greeting = msgspec.json.Decoder(Greeting)
 
 
-class Problem(msgspec.Struct):
-    """As much of a problem document (RFC 9457) as it takes to raise the error."""
-
-    code: str = ""
-    detail: str = ""
-    data: dict[str, Any] = {}
-
-
-class Line(msgspec.Struct):
+class Told(msgspec.Struct):
     """One line of a stream of stirs."""
 
     kind: str
@@ -57,47 +44,51 @@ class Line(msgspec.Struct):
     keep_alive: float = 15.0
 
 
-_problem = msgspec.json.Decoder(Problem)
-_line = msgspec.json.Decoder(Line)
+_line = msgspec.json.Decoder(Told)
 
 
 class HttpTransport(Transport):
-    """A SupersoniQ server's app, wherever it is mounted, over HTTP/1.1.
+    """A SupersoniQ server's app, wherever it is mounted.
 
     Args:
         url: of the app's front page: ``https://host/prefix``.
+        http: ``1.1``, ``2`` (also without TLS, by prior knowledge) or ``3`` (with TLS only).
         connect_timeout: seconds to reach the server.
         timeout: seconds to wait for its answer to a batch, from when it was sent.
         ca: a file of certificates to trust, instead of the system's, for a server's own.
 
     Raises:
         InvalidSetting: one of them cannot be.
+        MissingExtra: what that version takes is not installed.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        http: str = "1.1",
         connect_timeout: float = 5.0,
         timeout: float = 30.0,
         ca: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> None:
         for name, value in unknown.items():
-            known = "patience, connect_timeout, timeout, ca"
+            known = "patience, http, connect_timeout, timeout, ca"
             raise InvalidSetting(name, value, f"no such option; http has: {known}")
+        if not isinstance(http, str) or http not in PROTOCOLS:
+            raise InvalidSetting("http", http, 'takes "1.1", "2" or "3"')
         self.url = url
-        self._address, self._host, self._prefix = _parsed(url, ca)
-        self._connect_timeout = _seconds("connect_timeout", connect_timeout)
-        self._timeout = _seconds("timeout", timeout)
-        self._pool: Pool | None = None
-        self._post = self._head("POST", "/operations", MSGPACK)
+        self._place = place(url, {"http": False, "https": True}, ca, PROTOCOLS[http])
+        if http == "3" and self._place.address.trust is None:
+            raise InvalidSetting("http", http, "takes https://: HTTP/3 has no form without TLS")
+        self._connect_timeout = seconds("connect_timeout", connect_timeout)
+        self._timeout = seconds("timeout", timeout)
+        self._dial = _dialler(http, self._place, self._connect_timeout, ca)
+        self._line: Line | None = None
 
     async def open(self) -> Greeting:
         """Reach the server and see who it is."""
-        self._pool = Pool(
-            self._address, patience=self._connect_timeout, idle=IDLE, most=CONNECTIONS
-        )
+        self._line = self._dial()
         try:
             return await self._greet()
         except BaseException:
@@ -106,15 +97,16 @@ class HttpTransport(Transport):
 
     async def close(self) -> None:
         """Close all connections."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
             await asyncio.sleep(0)  # for them to be closed
 
     async def send(self, operations: Sequence[bytes]) -> Answers:
         """Post a batch."""
         body = _pack([msgspec.Raw(each) for each in operations])
-        answer = await self._open().request(_message(self._post, body), self._timeout)
+        request = Request("POST", f"{self._place.prefix}/operations", MSGPACK, body)
+        answer = await self._open().request(request, self._timeout)
         if answer.status != 200:
             raise _failure(answer, len(body))
         try:
@@ -125,25 +117,17 @@ class HttpTransport(Transport):
     @asynccontextmanager
     async def stirs(self, queues: Collection[str]) -> AsyncIterator[AsyncIterator[Collection[str]]]:
         """Hold a stream open."""
-        pool = self._open()
         body = msgspec.json.encode({"queues": sorted(queues)})
-        connection = await pool.take()
-        try:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    head = self._head("POST", "/stirs", JSON)
-                    answer = await connection.request(_message(head, body), stream=True)
-            except TimeoutError:
-                raise OutcomeUnknown(f"no answer within {self._timeout:g} s") from None
+        request = Request("POST", f"{self._place.prefix}/stirs", JSON, body)
+        async with self._open().stream(request, self._timeout) as (answer, pieces):
             if answer.status != 200:
                 raise _failure(answer, len(body))
-            yield _told(connection, self._timeout)
-        finally:
-            pool.drop(connection)
+            yield _told(pieces, self._timeout)
 
     async def _greet(self) -> Greeting:
         try:
-            answer = await self._open().request(self._head("GET", "/") + b"\r\n", self._timeout)
+            request = Request("GET", f"{self._place.prefix}/")
+            answer = await self._open().request(request, self._timeout)
         except OutcomeUnknown as error:
             raise BackendUnavailable(error.problem) from error
         if answer.status >= 500:
@@ -160,30 +144,37 @@ class HttpTransport(Transport):
             raise IncompatibleStore(problem)
         return greeting
 
-    def _open(self) -> Pool:
-        if self._pool is None:
+    def _open(self) -> Line:
+        if self._line is None:
             raise BackendUnavailable("the connection is closed")
-        return self._pool
-
-    def _head(self, method: str, path: str, kind: str | None = None) -> bytes:
-        lines = [
-            f"{method} {self._prefix}{path} HTTP/1.1",
-            f"host: {self._host}",
-            "user-agent: supersoniq",
-        ]
-        if kind is not None:
-            lines.append(f"content-type: {kind}")
-        return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+        return self._line
 
 
-def _message(head: bytes, body: bytes) -> bytes:
-    return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
+def _dialler(
+    http: str, place: Place, patience: float, ca: str | os.PathLike[str] | None
+) -> Callable[[], Line]:
+    """What makes a line of that version. Imported here: nobody needs more than one."""
+    address, host = place.address, place.host
+    try:
+        if http == "2":
+            from supersoniq.backends.remote.http2 import dial as dial2
+
+            return lambda: dial2(address, host, patience)
+        if http == "3":
+            from supersoniq.backends.remote.http3 import dial as dial3
+
+            return lambda: dial3(address, host, patience, ca)
+        from supersoniq.backends.remote.connection import Pool
+    except ModuleNotFoundError as error:
+        extra = "client" if http == "1.1" else f"http{http}"
+        problem = error.name or str(error)
+        raise MissingExtra(f"HTTP/{http}", f"supersoniq[{extra}]", problem) from error
+    return lambda: Pool(address, host, patience=patience, idle=IDLE, most=CONNECTIONS)
 
 
-async def _told(connection: Connection, patience: float) -> AsyncIterator[Collection[str]]:
+async def _told(pieces: AsyncIterator[bytes], patience: float) -> AsyncIterator[Collection[str]]:
     """What the lines of a stream say. A server that says nothing for long is no longer there."""
     rest = b""
-    pieces = connection.pieces()
     while True:
         try:
             async with asyncio.timeout(patience):
@@ -211,78 +202,4 @@ async def _told(connection: Connection, patience: float) -> AsyncIterator[Collec
 
 
 def _failure(answer: Answer, size: int) -> Exception:
-    """What an answer to so many bytes means that is no success."""
-    status = answer.status
-    try:
-        problem = _problem.decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        problem = Problem()
-    phrase = HTTPStatus(status).phrase if status in _STATUSES else ""
-    detail = problem.detail or f"the server answers {status} {phrase}".rstrip()
-    error = error_from_data(problem.code, problem.data, detail)
-    known = not isinstance(error, OutcomeUnknown)
-    if status == 503:
-        return BackendUnavailable(detail)
-    if status >= 500:
-        return error if isinstance(error, BackendUnavailable) else OutcomeUnknown(detail)
-    if known:
-        return Refused(error)
-    if status == 401:
-        return Refused(AuthenticationFailed(detail))
-    if status == 403:
-        return Refused(PermissionDenied(detail))
-    if status == 408:
-        return BackendUnavailable(detail)
-    if status == 429:
-        return Refused(RateLimited(1))
-    if status < 400:
-        return Refused(IncompatibleStore(detail))
-    return Refused(InvalidArgument("batch", size, f"the server refuses it: {detail}"))
-
-
-_STATUSES = frozenset(HTTPStatus)
-
-
-def _parsed(url: str, ca: str | os.PathLike[str] | None) -> tuple[Address, str, str]:
-    """The address behind a URL, its ``Host`` field, and the path of the app."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        name = parts.hostname or ""
-        host = name if ":" in name else name.encode("idna").decode()
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidSetting("url", url, f"is no URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise InvalidSetting("url", url, "takes http://host:port/prefix or https://...")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise InvalidSetting("url", url, "takes no user, query or fragment; options are keywords")
-    if not _PATH.fullmatch(parts.path):
-        raise InvalidSetting("url", url, "has a path that must be percent-encoded")
-    secure = parts.scheme == "https"
-    shown = f"[{host}]" if ":" in host else host
-    if port is not None:
-        shown += f":{port}"
-    address = Address(host, port or (443 if secure else 80), _trust(secure, ca))
-    return address, shown, parts.path.rstrip("/")
-
-
-_PATH = re.compile(r"[!-~]*")
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise InvalidSetting(name, value, "takes seconds, more than 0 and at most a day")
-    return float(value)
-
-
-def _trust(secure: bool, ca: str | os.PathLike[str] | None) -> ssl.SSLContext | None:
-    if not secure:
-        if ca is not None:
-            raise InvalidSetting("ca", ca, "means nothing without https://")
-        return None
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except (OSError, TypeError) as error:
-        raise InvalidSetting("ca", ca, f"cannot be read: {error}") from None
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+    return failure(answer.status, problem_in(answer.body), size)

@@ -49,6 +49,9 @@ class Refused(Exception):
 class Transport(ABC):
     """A way to a server."""
 
+    leases_stay: bool = True
+    """Whether a lease outlives the connection over which it was taken."""
+
     @abstractmethod
     async def open(self) -> Greeting:
         """Reach the server.

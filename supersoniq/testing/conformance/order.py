@@ -124,7 +124,8 @@ async def g04_order_holds_after_opening_again(t: Trial) -> None:
     await t.nack(leases[0])
     await t.reopen()
     await t.put(b"new", priority=1)
-    for lease in leases[1:5]:
-        await t.settle(lease.receipt, Outcome.RELEASE)
+    if t.can.leases_stay:  # otherwise they were released when their opener was closed
+        for lease in leases[1:5]:
+            await t.settle(lease.receipt, Outcome.RELEASE)
     wanted = [b"1", b"3", b"5", b"7", b"new", b"0", b"2", b"4", b"6"]
     expect(await t.contents(), wanted, "order after opening again")
