@@ -22,7 +22,7 @@ ROOMS = {
     "servers": {"core"},
     "auth": {"core"},
     "adapters": {"api", "auth", "core", "port", "clock", "registry", "servers", "wire", ""},
-    "cli": {"api", "core", "port", "registry", "sync", "adapters", ""},
+    "cli": {"api", "auth", "core", "port", "registry", "sync", "adapters", ""},
     "testing": {"api", "backends", "core", "port", "clock", "registry", "sync", ""},
     "__main__": {"cli"},
     "": {"api", "core", "registry"},  # the package's own __init__

@@ -7,7 +7,7 @@ import logging
 import click
 
 import supersoniq
-from supersoniq.cli import consume, demo, look, manage, publish, serve, stats
+from supersoniq.cli import consume, demo, look, manage, publish, serve, stats, token
 
 __all__ = ["group"]
 
@@ -54,5 +54,6 @@ for each in (
     manage.purge,
     manage.pause,
     manage.resume,
+    token.token,
 ):
     group.add_command(each)

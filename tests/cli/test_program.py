@@ -20,6 +20,25 @@ from tests.cli.shell import Shell
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMMANDS = sorted(group.commands)
+
+
+def leaves(parent: click.Group = group, *path: str) -> list[tuple[str, ...]]:
+    """The words of every command that does something."""
+    found: list[tuple[str, ...]] = []
+    for name, made in sorted(parent.commands.items()):
+        found += leaves(made, *path, name) if isinstance(made, click.Group) else [(*path, name)]
+    return found
+
+
+def found(words: tuple[str, ...]) -> tuple[click.Command, int]:
+    """The command that words call, and how many of them are its name."""
+    made, used = group.commands[words[0]], 1
+    while isinstance(made, click.Group):
+        made, used = made.commands[words[used]], used + 1
+    return made, used
+
+
+LEAVES = leaves()
 CONTRACT = {"serve", "publish", "consume", "browse", "stats", "explain", "demo"}
 
 
@@ -30,29 +49,31 @@ def test_all_commands_are_there(shell: Shell) -> None:
         assert re.search(rf"^  {name} +[A-Z].*[.]$", said, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_says_what_it_does_to_a_message_and_shows_how(shell: Shell, name: str) -> None:
-    said = shell.ask(name, "--help").output
+@pytest.mark.parametrize("name", LEAVES, ids=" ".join)
+def test_help_says_what_it_does_to_a_message_and_shows_how(
+    shell: Shell, name: tuple[str, ...]
+) -> None:
+    said = shell.ask(*name, "--help").output
     assert "State: " in said
     assert "Examples:\n  " in said
     assert max(map(len, said.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_examples_are_right(shell: Shell, name: str) -> None:
-    for file in ("jobs.ndjson", "app.log"):
+@pytest.mark.parametrize("name", LEAVES, ids=" ".join)
+def test_the_examples_are_right(shell: Shell, name: tuple[str, ...]) -> None:
+    for file in ("jobs.ndjson", "app.log", "queue.key", "queue.pem"):
         (shell.folder / file).touch()
-    command = group.commands[name]
+    command, _ = found(name)
     assert isinstance(command, Command)
     tried = 0
     for example in command.examples:
-        for part in re.split(r" [|] | > ", example):
+        for part in re.split(r" [|] | [<>] ", example):
             words = shlex.split(part)
             if words[:2] == ["xargs", "-n1"]:
                 words = [*words[2:], "id"]
             if words[0] == "supersoniq":
-                made = group.commands[words[1]]
-                with made.make_context(words[1], words[2:]):
+                made, used = found(tuple(words[1:]))
+                with made.make_context(words[used], words[used + 1 :]):
                     tried += 1
     assert tried
 
