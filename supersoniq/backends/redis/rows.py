@@ -1,0 +1,191 @@
+"""Between entries, records and what stands in Redis.
+
+**Content.** What is stored of a message once and for all: when it was made, when it expires, its
+rank and its recipient (the *head*, which scripts read), then a checksum, the details and the
+content, which they do not look into. All but the first two is made here and sent as one piece.
+
+**State.** What changes: status, leases, those of them that are no deliveries, until when; the head
+once more, so that a script need not load the content; and, if something went other than straight,
+what. A message that is simply ready has no state at all.
+
+**The checksum** is a CRC-32 over rank, recipient, details and content, compared when a message is
+about to be delivered. ``expires_at`` is not in it: a redrive may take it away.
+
+Numbers are big-endian, so that ids compare as their bytes do.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import msgspec
+
+from supersoniq.core.keys import digest
+from supersoniq.core.messages import BYTES, JSON, TEXT, Details, Entry, Past, Record
+from supersoniq.core.states import Status
+
+__all__ = ["LETTERS", "decode", "decode_event", "encode_entry", "sequence_of"]
+
+_Fields = tuple[str, dict[str, str] | None, str | None, str | None, str | None]
+_encode = msgspec.json.Encoder().encode
+_decode_fields = msgspec.json.Decoder(_Fields).decode
+_pack = msgspec.msgpack.Encoder().encode
+_decode_past = msgspec.msgpack.Decoder(tuple[int, str, str | bool, str | bool], strict=False).decode
+
+_HEAD = struct.Struct(">QQHH")
+_STATE = struct.Struct(">cIIQ")
+_START = struct.Struct(">HH")
+_BODY = struct.Struct(">II")
+_TOP = 32_767
+
+LETTERS = {
+    Status.SCHEDULED: "s",
+    Status.READY: "r",
+    Status.LEASED: "l",
+    Status.DONE: "d",
+    Status.DEAD: "x",
+}
+_STATUS = {letter.encode(): status for status, letter in LETTERS.items()}
+_SHARED = 512
+"""Most content types whose details are shared."""
+_TYPES = {BYTES: b"b", TEXT: b"t", JSON: b"j"}
+_encoded = dict(_TYPES)
+_decoded = {raw: Details(kind) for kind, raw in _TYPES.items()}
+
+
+def sequence_of(id_: bytes) -> int:
+    """The sequence of a message from its name in Redis."""
+    return int.from_bytes(id_)
+
+
+def encode_entry(entry: Entry) -> tuple[bytes, bytes]:
+    """What is sent of a message to be: what is stored, and what else the script must know."""
+    details = entry.details
+    recipient = b"" if details.recipient is None else details.recipient.encode()
+    raw = _encode_details(details)
+    start = _START.pack(_TOP - entry.priority, len(recipient)) + recipient
+    crc = zlib.crc32(entry.content, zlib.crc32(raw, zlib.crc32(start)))
+    blob = b"%b%b%b%b" % (start, _BODY.pack(crc, len(raw)), raw, entry.content)
+    if not entry.delay and entry.ttl is None and details.key is None:
+        return blob, b""
+    key = details.key or False
+    mine = digest(entry.content).hex() if key else False
+    return blob, _pack((entry.delay, entry.ttl or False, key, mine))
+
+
+def _encode_details(details: Details) -> bytes:
+    kind = details.content_type
+    plain = (
+        details.key is None
+        and details.headers is None
+        and details.sender is None
+        and details.recipient is None
+    )
+    if plain and (known := _encoded.get(kind)) is not None:
+        return known
+    raw = _encode((kind, details.headers, details.sender, details.recipient, details.key))
+    if plain and len(_encoded) < _SHARED:
+        _encoded[kind] = raw
+        _decoded[raw] = Details(kind)
+    return raw
+
+
+def decode(
+    id_: bytes, state: bytes, content: bytes, *, leased_until: int | None = None
+) -> tuple[Record, bool]:
+    """A record from its two parts, and whether its content is what was published.
+
+    What has rotted is made the best of: a record always comes back, and then is not sound.
+
+    Args:
+        id_: the message's name.
+        state: as stored, or nothing.
+        content: as stored.
+        leased_until: without a state, the deadline of its first lease; ``None``: it has none yet.
+    """
+    head = state[_STATE.size :] if state else content
+    try:
+        created, expires, rank, length = _HEAD.unpack_from(head)
+    except struct.error:
+        created, expires, rank, length = 0, 0, _TOP, 0
+    end = _HEAD.size + length
+    recipient = head[_HEAD.size : end].decode("utf-8", "replace") or None
+    details, body, sound = _decode_content(content, recipient, expires or None)
+    status, leases, uncounted, until = Status.READY, 0, 0, 0
+    if leased_until is not None:
+        status, leases, until = Status.LEASED, 1, leased_until
+    available, past = created, None
+    if state:
+        letter, leases, uncounted, until = _STATE.unpack_from(state)
+        # A status that has rotted counts as dead: it is not delivered and can be seen.
+        status = _STATUS.get(letter.lower(), Status.DEAD)
+        tail = state[_STATE.size + end :]
+        if tail:
+            available, past = _decode_tail(tail, created, uncounted)
+        elif uncounted:
+            past = Past(uncounted=uncounted)
+    priority = _TOP - rank
+    record = Record(
+        sequence_of(id_), body, details, priority, created, available, status, leases, until, past
+    )
+    return record, sound
+
+
+def decode_event(id_: bytes, state: bytes, content: bytes) -> tuple[Record, Status | None]:
+    """The record of an event, and what it was if it is gone now, which capitals say."""
+    record, sound = decode(id_, state, content)
+    if not sound:
+        record.content = b""  # Watchers get no rotten content.
+    if not state[:1].isupper():
+        return record, None
+    was = record.status
+    gone = msgspec.structs.replace(record, status=None)
+    return gone, was
+
+
+def _decode_tail(tail: bytes, created: int, uncounted: int) -> tuple[int, Past]:
+    try:
+        available, outcomes, reason, failure = _decode_past(tail)
+    except (msgspec.MsgspecError, ValueError):
+        return created, Past(uncounted=uncounted)
+    return available, Past(outcomes, _text(reason), _text(failure), uncounted)
+
+
+def _text(value: str | bool) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _decode_content(
+    stored: bytes, recipient: str | None, expires_at: int | None
+) -> tuple[Details, bytes, bool]:
+    try:
+        length = _HEAD.unpack_from(stored)[3]
+        start = _HEAD.size + length
+        crc, size = _BODY.unpack_from(stored, start)
+    except struct.error:
+        return Details(BYTES, recipient=recipient, expires_at=expires_at), b"", False
+    begin = start + _BODY.size
+    raw, content = stored[begin : begin + size], stored[begin + size :]
+    # Rank, recipient, and where the details end: whatever of it has rotted, the sum is another.
+    sound = zlib.crc32(content, zlib.crc32(raw, zlib.crc32(stored[16:start]))) == crc
+    return _decode_details(raw, recipient, expires_at), content, sound
+
+
+def _decode_details(raw: bytes, recipient: str | None, expires_at: int | None) -> Details:
+    known = _decoded.get(raw)
+    if known is not None:
+        if expires_at is None and recipient is None:
+            return known
+        return msgspec.structs.replace(known, expires_at=expires_at)
+    try:
+        fields: Any = _decode_fields(raw)
+    except (msgspec.MsgspecError, ValueError):
+        return Details(BYTES, recipient=recipient, expires_at=expires_at)
+    kind, headers, sender, whom, key = fields
+    made = Details(kind, headers, sender, whom, key, expires_at)
+    plain = headers is None and sender is None and whom is None and key is None
+    if plain and expires_at is None and len(_decoded) < _SHARED:
+        _decoded[raw] = made
+    return made

