@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.served import Served, served
+from tests.clients.served import Served, make_certificate, served
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,8 @@ def clear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The same with TLS, and HTTP/3 beside it."""
     folder = tmp_path_factory.mktemp("tls")
-    with served(folder, "--dev", "--backend", f"sqlite:///{folder}/store.db") as server:
+    certificate = make_certificate(folder)
+    with served(folder, *certificate, "--backend", f"sqlite:///{folder}/store.db") as server:
         yield server
 
 

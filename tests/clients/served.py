@@ -12,11 +12,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 PATIENCE = 30
 """Seconds after which something hangs."""
@@ -36,12 +38,14 @@ class Served:
     Args:
         url: its address.
         certfile: the certificate that it shows, if it speaks TLS.
+        cafile: who vouches for that; by default it does so itself.
     """
 
-    def __init__(self, url: str, certfile: Path | None) -> None:
+    def __init__(self, url: str, certfile: Path | None, cafile: Path | None = None) -> None:
         self.url = url
         self.port = int(url.rpartition(":")[2])
         self.certfile = certfile
+        self.cafile = cafile or certfile
         self.http = httpx.Client(base_url=url, verify=self.trust(), timeout=PATIENCE)
         self._names = (f"q{number}" for number in itertools.count())
 
@@ -51,7 +55,7 @@ class Served:
 
     def trust(self, *protocols: str) -> ssl.SSLContext:
         """What a client has to know to trust it; with the protocols that it offers by ALPN."""
-        context = ssl.create_default_context(cafile=self.certfile)
+        context = ssl.create_default_context(cafile=self.cafile)
         if protocols:
             context.set_alpn_protocols(list(protocols))
         return context
@@ -81,6 +85,25 @@ class Served:
         assert told == {"published": count, "acked": count, "ready": 0, "leased": 0, "dead": 0}
 
 
+def make_certificate(folder: Path) -> tuple[str, ...]:
+    """The flags for a certificate that an authority vouches for, and that is made in the folder.
+
+    It is valid for ten days: a page may name the hash of one that is for less than two weeks.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    now = datetime.now(UTC)
+    made = authority.issue_cert(
+        "localhost",
+        "127.0.0.1",
+        not_before=now - timedelta(days=1),
+        not_after=now + timedelta(days=9),
+    )
+    made.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    made.private_key_pem.write_to_path(str(folder / "key.pem"))
+    return ("--certfile", str(folder / "cert.pem"), "--keyfile", str(folder / "key.pem"))
+
+
 @contextmanager
 def served(folder: Path, *flags: str) -> Iterator[Served]:
     """Run the server until the block ends. It must have nothing to complain of, and end well."""
@@ -96,8 +119,12 @@ def served(folder: Path, *flags: str) -> Iterator[Served]:
         line = process.stdout.readline()
         assert line, (folder / "log").read_text()
         url = json.loads(line)["url"]
-        certfile = folder / "supersoniq" / "dev-cert.pem" if "--dev" in flags else None
-        server = Served(url, certfile)
+        if "--dev" in flags:
+            server = Served(url, folder / "supersoniq" / "dev-cert.pem")
+        elif "--certfile" in flags:
+            server = Served(url, folder / "cert.pem", folder / "ca.pem")
+        else:
+            server = Served(url, None)
         yield server
         server.http.close()
         process.send_signal(signal.SIGTERM)

@@ -191,7 +191,7 @@ async def node(server: Served, wish: Wish, seen: Seen) -> None:
     settings: dict[str, Any] = {"enablePush": wish.push}
     if wish.room is not None:
         settings["maxConcurrentStreams"] = wish.room
-    ca = str(server.certfile) if server.certfile else ""
+    ca = str(server.cafile) if server.cafile else ""
     told = [json.dumps(settings), json.dumps({":path": wish.path, **wish.fields})]
     async with program("node", str(NODE), server.url, ca, *told) as process:
         async for line in lines(process):

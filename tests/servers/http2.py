@@ -311,11 +311,16 @@ class Client:
         """Ask, and wait for the whole answer."""
         return await self.answer(self.request(path, **options), timeout)
 
-    async def upload(self, number: int, data: bytes, *, end: bool = True) -> int:
-        """Send a body as there is room. Gives how much went out before the stream was over."""
+    async def upload(
+        self, number: int, data: bytes, *, end: bool = True, deaf: bool = False
+    ) -> int:
+        """Send a body as there is room. Gives how much went out before the stream was over.
+
+        A deaf client goes on when it has its answer, until it is reset.
+        """
         sent = 0
         answer = self._answer(number)
-        while sent < len(data) and not answer.done.is_set():
+        while sent < len(data) and (answer.reset is None if deaf else not answer.done.is_set()):
             window = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
             if window <= 0:
                 await asyncio.sleep(0.002)

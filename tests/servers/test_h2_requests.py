@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import logging
 
 import pytest
 
-from tests.servers.http2 import Answer, Receive, Scope, Send, client, echo, run, say, serving, until
+from tests.servers.http2 import (
+    LIMITS,
+    Answer,
+    Receive,
+    Scope,
+    Send,
+    client,
+    echo,
+    run,
+    say,
+    serving,
+    until,
+)
 
 
 @pytest.fixture(params=[False, True], ids=["clear", "tls"])
@@ -154,11 +167,48 @@ def test_an_early_answer_declines_the_rest_and_nothing_else() -> None:
                 await one.upload(number, bytes(300_000))
                 answer = await one.answer(number)
                 assert (answer.status, bytes(answer.body)) == (413, b"too large")
-                await until(functools.partial(was_reset, answer))
-                assert answer.reset == 0  # NO_ERROR
             # 20 half-sent bodies were neither read nor held against the connection.
             assert (await one.get()).status == 413
             assert not one.lost.is_set()
+
+    run(main)
+
+
+def test_who_sends_on_after_its_answer_is_heard_out_up_to_a_bound() -> None:
+    """As httpx and older ones of curl do, which lose the answer if they are reset."""
+    arrived = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal arrived
+        arrived += 1
+        await say(send, b"too large", 413)
+
+    async def main() -> None:
+        limits = dataclasses.replace(LIMITS, discard=1_000_000, discards=3)
+        async with serving(app, limits=limits) as server, client(server) as one:
+            for _ in range(3):
+                number = one.request("/", "POST", end=False)
+                answer = await one.answer(number)
+                assert await one.upload(number, bytes(800_000), deaf=True) == 800_000
+                assert (answer.status, answer.reset) == (413, None)
+            number = one.request("/", "POST", end=False)
+            answer = await one.answer(number)
+            assert await one.upload(number, bytes(4_000_000), deaf=True) < 2_000_000
+            assert (answer.status, answer.reset) == (413, 0)  # NO_ERROR
+            # One too many at a time: the oldest is reset.
+            numbers = [one.request("/", "POST", end=False) for _ in range(4)]
+            answers = [await one.answer(number) for number in numbers]
+            await until(functools.partial(was_reset, answers[0]))
+            assert [answer.reset for answer in answers] == [0, None, None, None]
+            connection = next(iter(server.server.server_state.connections))
+            assert len(connection._connection._discarding) == 3  # type: ignore[union-attr]
+            assert not server.tasks
+            for number in numbers[1:]:
+                one.h2.end_stream(number)
+            one.flush()
+            assert (await one.get()).status == 413
+            assert not connection._connection._discarding  # type: ignore[union-attr]
+            assert arrived == 9
 
     run(main)
 

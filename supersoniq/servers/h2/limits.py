@@ -23,6 +23,10 @@ class Limits:
     """Of a request's body that its app has not read."""
     connection_window: int = 1024 * 1024
     """Of all bodies on their way. Given back on arrival: no stream waits for another one's app."""
+    discard: int = 16 * 1024 * 1024
+    """Of a body that is still on its way when its request was answered. What is more is reset."""
+    discards: int = 16
+    """Requests of which that is so, at the same time."""
     output: int = 65536
     """Answers that wait to be sent; apps wait above it."""
     control_output: int = 262144

@@ -119,7 +119,10 @@ class Lane:
             self._connection.flush_soon()
 
     def send_reset(self, reason: Reset) -> None:
-        """Cut it off."""
+        """Cut it off, or let the rest of the request come to nothing."""
+        if reason is Reset.DONE and isinstance(self.handler, Request) and self.stream.ended:
+            self._connection.discard(self.number)
+            return
         try:
             self._connection.engine.reset_stream(self.number, CODES[reason])
         except ProtocolError as error:
