@@ -116,13 +116,28 @@ class Engine:
         batch = self.take_now(queue, limit, recipient, duration)
         if batch is not None and (batch.leases or wait == 0):
             return batch
+        return await self.wait(queue, limit, recipient, duration, wait)
+
+    def wait(
+        self,
+        queue: str,
+        limit: int,
+        recipient: str | None,
+        duration: int | None,
+        wait: float | None,
+    ) -> Awaitable[Batch]:
+        """Stand in line for what ``take`` gives: for who has just found nothing by ``take_now``.
+
+        Raises:
+            Closed: the broker is closed.
+        """
         key = RoomKey(queue, recipient, duration)
         room = self._rooms.get(key)
         if room is None:
             if self._closing:
                 raise Closed("the broker")
             room = self._rooms[key] = WaitingRoom(self, key, self._drop)
-        return await room.take(limit, wait)
+        return room.take(limit, wait)
 
     def take_now(
         self, queue: str, limit: int, recipient: str | None, duration: int | None
@@ -145,7 +160,7 @@ class Engine:
     def lease_now(self, queue: str) -> tuple[Lease, int] | None:
         """Lease the next message of a direct backend, for the queue's lease; gives its length, too.
 
-        ``None`` if there is none to be had in this way: then ask by ``take``.
+        ``None`` if there is none to be had in this way: then ask by ``take``, or ``wait``.
         """
         direct = self.direct
         if direct is None or self._closing:

@@ -165,6 +165,9 @@ class Queue:
             found = engine.lease_now(self.name)
             if found is not None:
                 return Delivery(engine, *found, since)
+            if wait is None:
+                batch = await engine.wait(self.name, 1, None, None, None)
+                return Delivery(engine, batch.leases[0], batch.length, batch.since)
         batch = await self.lease(1, recipient=recipient, lease=lease, wait=wait)
         if not batch.leases:
             return None
@@ -211,9 +214,7 @@ class Queue:
         batch = engine.take_now(self.name, limit, recipient, length)
         if batch is not None and (batch.leases or seconds == 0):
             return batch
-        return await engine.take(
-            self.name, limit, recipient=recipient, duration=length, wait=seconds
-        )
+        return await engine.wait(self.name, limit, recipient, length, seconds)
 
     async def ack_many(self, deliveries: Sequence[Delivery]) -> list[SupersoniqError | None]:
         """Acknowledge deliveries of this queue in one call; each gets its own verdict.

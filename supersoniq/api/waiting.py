@@ -142,7 +142,9 @@ class WaitingRoom:
         self._looking, self._again = True, False
         self._looks += 1
         self._asked = self._loop.time()
-        wanted = min(sum(waiter.limit for waiter in self._waiters), MOST)
+        wanted = self._waiters[0].limit
+        if len(self._waiters) > 1:
+            wanted = min(sum(waiter.limit for waiter in self._waiters), MOST)
         op = Take(self._key.queue, wanted, self._key.recipient, self._key.duration)
         self._engine.submit(op, self._got, self._failed)
 
