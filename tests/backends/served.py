@@ -27,7 +27,17 @@ from supersoniq.clock import Clock
 from supersoniq.port import Backend
 from supersoniq.testing import Harness
 
-__all__ = ["Cutter", "House", "MemoryHarness", "RemoteHarness", "hosted"]
+__all__ = ["DOORS", "Cutter", "House", "MemoryHarness", "RemoteHarness", "hosted", "reach", "tls"]
+
+DOORS = ("1.1", "2", "ws")
+"""Those over TCP that need no TLS."""
+
+
+def reach(url: str, door: str, **options: Any) -> supersoniq.Broker:
+    """A broker that goes through one of the doors of a server, not open yet."""
+    if door == "ws":
+        return supersoniq.connect(url.replace("http", "ws", 1), **options)
+    return supersoniq.connect(url, http=door, **options)
 
 
 class House:
