@@ -19,7 +19,18 @@ from supersoniq.core.ids import format_id, parse_id
 from supersoniq.core.messages import Entry, EventKind, prepare
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE, Policy, changed
 from supersoniq.core.states import Status
-from supersoniq.wire.parts import In, Options, Seconds, SettlementIn, milliseconds, seconds
+from supersoniq.wire.bounds import (
+    Base64,
+    ContentType,
+    Delay,
+    Headers,
+    Instant,
+    LeaseTime,
+    MessageId,
+    QueueName,
+    Recipient,
+)
+from supersoniq.wire.parts import In, Options, SettlementIn, SettlementShape, milliseconds, seconds
 
 __all__ = ["AnyOpIn", "OpIn", "written"]
 
@@ -27,7 +38,7 @@ __all__ = ["AnyOpIn", "OpIn", "written"]
 class OpIn(In, tag_field="op"):
     """An operation on one queue."""
 
-    queue: str
+    queue: QueueName
 
     def op(self) -> ops.AnyOp:
         """The checked operation.
@@ -44,9 +55,9 @@ class OpIn(In, tag_field="op"):
 class EntryIn(Options, kw_only=True):
     """A message to be stored."""
 
-    content: bytes
-    content_type: str
-    headers: dict[str, str] | None = None
+    content: Base64
+    content_type: ContentType
+    headers: Headers | None = None
 
     def entry(self) -> Entry:
         """The checked message."""
@@ -100,8 +111,8 @@ class TakeIn(OpIn, tag="take"):
     """``ops.Take``."""
 
     limit: int = 1
-    recipient: str | None = None
-    lease: Seconds | None = None
+    recipient: Recipient | None = None
+    lease: LeaseTime | None = None
 
     def op(self) -> ops.AnyOp:
         checks.integer("limit", self.limit, 1, checks.MAX_BATCH)
@@ -114,7 +125,7 @@ class TakeIn(OpIn, tag="take"):
 class SettleIn(OpIn, tag="settle"):
     """``ops.Settle``."""
 
-    settlements: list[SettlementIn]
+    settlements: list[SettlementShape]
 
     def op(self) -> ops.AnyOp:
         _count("settlements", self.settlements)
@@ -124,7 +135,7 @@ class SettleIn(OpIn, tag="settle"):
 class LookIn(OpIn, tag="look"):
     """``ops.Look``."""
 
-    id: str
+    id: MessageId
 
     def op(self) -> ops.AnyOp:
         return ops.Look(self._on(), parse_id(self.id))
@@ -134,7 +145,7 @@ class BrowseIn(OpIn, tag="browse"):
     """``ops.Browse``."""
 
     status: Status | None = None
-    after: str | None = None
+    after: MessageId | None = None
     limit: int = 100
 
     def op(self) -> ops.AnyOp:
@@ -146,7 +157,7 @@ class BrowseIn(OpIn, tag="browse"):
 class CancelIn(OpIn, tag="cancel"):
     """``ops.Cancel``."""
 
-    id: str
+    id: MessageId
 
     def op(self) -> ops.AnyOp:
         return ops.Cancel(self._on(), parse_id(self.id))
@@ -155,7 +166,7 @@ class CancelIn(OpIn, tag="cancel"):
 class RedriveIn(OpIn, tag="redrive"):
     """``ops.Redrive``."""
 
-    ids: list[str] | None = None
+    ids: list[MessageId] | None = None
     limit: int | None = None
 
     def op(self) -> ops.AnyOp:
@@ -179,8 +190,8 @@ class PurgeIn(OpIn, tag="purge"):
 class PauseIn(OpIn, tag="pause"):
     """``ops.Pause``."""
 
-    until: int | None = None
-    duration: Seconds | None = None
+    until: Instant | None = None
+    duration: Delay | None = None
 
     def op(self) -> ops.AnyOp:
         until = None if self.until is None else checks.instant("until", self.until)
@@ -236,7 +247,7 @@ class QueuesIn(In, tag_field="op", tag="queues"):
 class ExplainIn(OpIn, tag="explain"):
     """``ops.Explain``."""
 
-    id: str
+    id: MessageId
 
     def op(self) -> ops.AnyOp:
         return ops.Explain(self._on(), parse_id(self.id))

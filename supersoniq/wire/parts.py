@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument
 from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
+from supersoniq.wire.bounds import (
+    Delay,
+    Extension,
+    Key,
+    Priority,
+    Reason,
+    Recipient,
+    Sender,
+    Ttl,
+    told,
+)
 
-__all__ = ["In", "Options", "Seconds", "SettlementIn", "milliseconds", "seconds"]
+__all__ = [
+    "In",
+    "Options",
+    "Seconds",
+    "SettlementIn",
+    "SettlementShape",
+    "milliseconds",
+    "seconds",
+]
 
 Seconds = int | float
 
@@ -21,12 +42,12 @@ class In(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
 class Options(In):
     """What a message can have beside its content."""
 
-    priority: int = 0
-    delay: Seconds = 0
-    ttl: Seconds | None = None
-    key: str | None = None
-    sender: str | None = None
-    recipient: str | None = None
+    priority: Priority = 0
+    delay: Delay = 0
+    ttl: Ttl | None = None
+    key: Key | None = None
+    sender: Sender | None = None
+    recipient: Recipient | None = None
 
 
 class SettlementIn(In):
@@ -34,12 +55,11 @@ class SettlementIn(In):
 
     receipt: str
     outcome: Outcome
-    delay: Seconds | None = None
-    """nack, release."""
-    reason: str | None = None
-    """nack, reject."""
-    duration: Seconds | None = None
-    """extend."""
+    delay: Annotated[Delay, told("nack: by default the queue's `backoff`; release: 0.")] | None = (
+        None
+    )
+    reason: Reason | None = None
+    duration: Extension | None = None
 
     def settlement(self) -> Settlement:
         """The checked settlement.
@@ -85,6 +105,24 @@ _MEANT: dict[Outcome, frozenset[str]] = {
     Outcome.EXTEND: frozenset({"duration"}),
 }
 """The fields that go with an outcome."""
+
+SettlementShape = Annotated[
+    SettlementIn,
+    msgspec.Meta(
+        extra_json_schema={
+            "oneOf": [
+                {
+                    "properties": {
+                        "outcome": {"const": outcome.value},
+                        **{field: {"type": "null"} for field in sorted(_FIELDS - meant)},
+                    }
+                }
+                for outcome, meant in _MEANT.items()
+            ]
+        }
+    ),
+]
+"""A settlement, for those who read the schema: which fields go with its outcome."""
 
 
 def seconds(milliseconds: int | None) -> Seconds | None:

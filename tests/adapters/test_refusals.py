@@ -260,7 +260,7 @@ CALLS: list[tuple[str, str, Any, int, str, str | None]] = [
     ("GET", "/queues/q/messages?limit=10001", None, 400, "invalid-argument", "limit"),
     ("GET", "/queues/q/messages?limit=x", None, 400, "invalid-argument", "limit"),
     ("GET", "/queues/q/messages?status=gone", None, 400, "invalid-argument", "status"),
-    ("GET", "/queues/q/messages?after=x", None, 400, "invalid-id", "id"),
+    ("GET", "/queues/q/messages?after=x", None, 400, "invalid-id", "after"),
     ("GET", f"/queues/q/messages?after={ID}", None, 404, "message-not-found", None),
     ("GET", "/queues/q/messages?before=x", None, 400, "invalid-argument", "before"),
     ("GET", "/queues/none/messages", None, 404, "queue-not-found", None),

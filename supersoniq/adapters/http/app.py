@@ -10,52 +10,18 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketClose
 
-from supersoniq.adapters.http import about, browse, consume, manage
-from supersoniq.adapters.http.endpoint import Endpoint, Handler
-from supersoniq.adapters.http.events import events
+from supersoniq.adapters.http.endpoint import Endpoint
 from supersoniq.adapters.http.limits import Limits
-from supersoniq.adapters.http.operations import operations, stirs
+from supersoniq.adapters.http.openapi import openapi
 from supersoniq.adapters.http.paths import Paths
 from supersoniq.adapters.http.problems import Refusal
-from supersoniq.adapters.http.publish import publish
+from supersoniq.adapters.http.routes import ROUTES
 from supersoniq.adapters.http.service import Receive, Scope, Send, Service
-from supersoniq.adapters.ws.endpoint import Sockets, upgrade
+from supersoniq.adapters.ws.endpoint import Sockets
 from supersoniq.api.broker import Broker
 from supersoniq.core.errors import InvalidSetting
 
 __all__ = ["App", "create_app"]
-
-Methods = dict[str, Handler]
-
-MESSAGE: dict[str, Methods] = {
-    "/messages": {"GET": browse.browse, "POST": publish},
-    "/messages/{id}": {"GET": browse.look, "DELETE": browse.cancel},
-    "/messages/{id}/explanation": {"GET": browse.explain},
-}
-QUEUE: dict[str, Methods] = {
-    "/leases": {"POST": consume.lease},
-    "/settlements": {"POST": consume.settle},
-    **MESSAGE,
-    "/events": {"GET": events},
-    "/stats": {"GET": manage.stats},
-    "/pause": {"POST": manage.pause},
-    "/resume": {"POST": manage.resume},
-    "/purge": {"POST": manage.purge},
-    "/redrive": {"POST": manage.redrive},
-    "": {"GET": manage.describe, "PUT": manage.configure, "DELETE": manage.delete},
-}
-PORT: dict[str, Methods] = {
-    "/operations": {"POST": operations},
-    "/stirs": {"POST": stirs},
-}
-REST: dict[str, Methods] = {
-    "/queues": {"GET": manage.names},
-    "/stats": {"GET": manage.all_stats},
-    "/health/live": {"GET": about.live},
-    "/health/ready": {"GET": about.ready},
-    "/ws": {"GET": upgrade},
-    "/": {"GET": about.index},
-}
 
 
 def create_app(
@@ -128,7 +94,7 @@ def create_app(
         max_requests=max_requests,
         max_outbox=max_outbox,
     )
-    return App(Service(broker, limits), allow_origins)
+    return App(Service(broker, limits, lambda: openapi(ROUTES, limits)), allow_origins)
 
 
 class App(Starlette):
@@ -144,7 +110,9 @@ class App(Starlette):
         self.service = service
         self.sockets = Sockets(service, allow_origins)
         self._nothing = Endpoint(service, {})
-        self.router = Paths(_endpoints(service), _lifespan)
+        self.router = Paths(
+            {path: Endpoint(service, each) for path, each in ROUTES.items()}, _lifespan
+        )
         self.router.routes.append(WebSocketRoute("/ws", self.sockets, name="websocket"))
         self.router.default = self._not_found
 
@@ -178,14 +146,6 @@ class App(Starlette):
         await self._nothing.refuse(
             Refusal(404, f"{detail} tells what there is"), scope, receive, send
         )
-
-
-def _endpoints(service: Service) -> dict[str, Endpoint]:
-    table = {f"/queues/{{queue}}{path}": methods for path, methods in QUEUE.items()}
-    return {
-        path: Endpoint(service, methods)
-        for path, methods in {**PORT, **REST, **MESSAGE, **table}.items()
-    }
 
 
 @asynccontextmanager

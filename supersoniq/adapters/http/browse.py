@@ -4,26 +4,47 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from msgspec import UNSET
+
+from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply, reply
+from supersoniq.adapters.http.forms import BrowseQuery, Explanation, LookQuery
 from supersoniq.adapters.http.media import JSON
-from supersoniq.adapters.http.wire import BrowseQuery, LookQuery, MessageOut
+from supersoniq.adapters.http.wire import MessageOut
 from supersoniq.api.queue import status_of
 from supersoniq.core import checks
+from supersoniq.core.errors import (
+    IllegalMove,
+    InvalidId,
+    MessageLeased,
+    MessageNotFound,
+    QueueNotFound,
+)
 from supersoniq.core.ids import format_id, parse_id
 from supersoniq.core.messages import Message
 from supersoniq.core.ops import Browse, Cancel, Explain, Look
 
 __all__ = ["browse", "cancel", "explain", "look"]
 
+PAGE = 100
+"""Messages on a page, unless asked otherwise."""
 
+
+@described(
+    query=BrowseQuery,
+    gives={200: Gives.json("A page, in publish order.", list[MessageOut], fields=["Link"])},
+    errors=[InvalidId, QueueNotFound, MessageNotFound],
+)
 async def browse(exchange: Exchange) -> Reply:
     """``GET .../messages``: in publish order, a page with a ``Link`` to the next one."""
     exchange.accepts(JSON)
     queue = exchange.queue()
     asked = exchange.query(BrowseQuery)
-    checks.integer("limit", asked.limit, 1, exchange.limits.max_batch)
-    after = None if asked.after is None else parse_id(asked.after)
-    op = Browse(queue, status_of(asked.status), after, asked.limit)
+    most = exchange.limits.max_batch
+    limit = min(PAGE, most) if asked.limit is UNSET else asked.limit
+    checks.integer("limit", limit, 1, most)
+    after = None if asked.after is None else _cursor(asked.after)
+    op = Browse(queue, status_of(asked.status), after, limit)
     found: list[Message] = await exchange.service.call(op)
     page: list[MessageOut] = []
     size = 0
@@ -33,13 +54,18 @@ async def browse(exchange: Exchange) -> Reply:
             break
         page.append(MessageOut.of(message, asked.content))
     links: list[tuple[bytes, bytes]] = []
-    if page and (len(found) == asked.limit or len(page) < len(found)):
+    if page and (len(found) == limit or len(page) < len(found)):
         query = {**exchange.parameters(), "after": page[-1].id}
         address = exchange.address(f"{exchange.at_queue()}/messages")
         links.append((b"link", b'<%s?%s>; rel="next"' % (address, urlencode(query).encode())))
     return reply(page, 200, links)
 
 
+@described(
+    query=LookQuery,
+    gives={200: Gives.json("It.", MessageOut)},
+    errors=[QueueNotFound, MessageNotFound],
+)
 async def look(exchange: Exchange) -> Reply:
     """``GET .../messages/{id}``."""
     exchange.accepts(JSON)
@@ -49,6 +75,11 @@ async def look(exchange: Exchange) -> Reply:
     return reply(MessageOut.of(message, encoding))
 
 
+@described(
+    gives={204: Gives("It is gone.")},
+    errors=[QueueNotFound, MessageNotFound, IllegalMove, MessageLeased],
+    picky=False,
+)
 async def cancel(exchange: Exchange) -> Reply:
     """``DELETE .../messages/{id}``."""
     queue, number = exchange.queue(), exchange.id()
@@ -57,10 +88,26 @@ async def cancel(exchange: Exchange) -> Reply:
     return Reply(204)
 
 
+@described(
+    gives={200: Gives.json("Why, in a sentence.", Explanation)},
+    errors=[QueueNotFound, MessageNotFound],
+)
 async def explain(exchange: Exchange) -> Reply:
     """``GET .../messages/{id}/explanation``: why it is not being delivered."""
     exchange.accepts(JSON)
     queue, number = exchange.queue(), exchange.id()
     exchange.no_query()
     sentence: str = await exchange.service.call(Explain(queue, number))
-    return reply({"id": format_id(number), "queue": queue, "explanation": sentence})
+    return reply(Explanation(format_id(number), queue, sentence))
+
+
+def _cursor(after: str) -> int:
+    """The number of the message id in a query.
+
+    Raises:
+        InvalidId: it is none.
+    """
+    try:
+        return parse_id(after)
+    except InvalidId as error:
+        raise InvalidId("after", after, error.problem) from None

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply, reply
+from supersoniq.adapters.http.forms import LeaseRequest
+from supersoniq.adapters.http.limits import limit
 from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.problems import problem_of
-from supersoniq.adapters.http.wire import LeaseOut, LeaseRequest, Verdict
+from supersoniq.adapters.http.wire import LeaseOut, Verdict
 from supersoniq.api.waiting import Batch
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument, SupersoniqError
+from supersoniq.core.errors import InvalidArgument, QueueNotFound, SupersoniqError
 from supersoniq.core.messages import Lease
 from supersoniq.core.ops import Settle, Settlement
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
-from supersoniq.wire.parts import SettlementIn
+from supersoniq.wire.bounds import told
+from supersoniq.wire.parts import SettlementIn, SettlementShape
 
+Settlements = Annotated[
+    list[SettlementShape],
+    told("One that cannot be has a verdict of its own.", maxItems=limit("max_batch")),
+]
 __all__ = ["lease", "settle"]
 
 TURNS = 3
 """Of the event loop, from a hang-up that the system knows of until a ``Presence`` does."""
 
 
+@described(
+    body=Body({JSON: LeaseRequest}, required=False),
+    gives={200: Gives.json("Those leased; none if there was none in time.", list[LeaseOut])},
+)
 async def lease(exchange: Exchange) -> None:
     """``POST .../leases``: messages as soon as there are any, or none after ``wait``.
 
@@ -34,6 +46,7 @@ async def lease(exchange: Exchange) -> None:
     at once, uncounted.
     """
     exchange.accepts(JSON)
+    exchange.no_query()
     queue = exchange.queue()
     asked = decode.convert(await exchange.json({}), LeaseRequest)
     limits = exchange.limits
@@ -109,9 +122,15 @@ def _fitting(held: Sequence[Lease], size: int) -> tuple[Sequence[Lease], Sequenc
     return held, ()
 
 
+@described(
+    body=Body({JSON: Settlements}),
+    gives={200: Gives.json("A verdict on each, in their order.", list[Verdict])},
+    errors=[QueueNotFound],
+)
 async def settle(exchange: Exchange) -> Reply:
     """``POST .../settlements``: end or extend leases; a verdict for each, in their order."""
     exchange.accepts(JSON)
+    exchange.no_query()
     queue = exchange.queue()
     asked = await exchange.json()
     if not isinstance(asked, list):

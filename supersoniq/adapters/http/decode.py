@@ -76,9 +76,14 @@ def convert(value: Any, kind: type[T], *, texts: bool = False) -> T:
         InvalidArgument: it does not fit; names the field.
     """
     try:
-        return msgspec.convert(value, kind, strict=not texts)
+        made = msgspec.convert(value, kind, strict=not texts)
     except msgspec.ValidationError as error:
         raise _explained(str(error), value, kind) from None
+    if texts:
+        for name in value:
+            if getattr(made, name) is None:  # msgspec would take "null" for it
+                raise InvalidArgument(name, value[name], "takes a value; leave it out for none")
+    return made
 
 
 def within(error: InvalidArgument, place: str) -> InvalidArgument:
@@ -136,9 +141,8 @@ def _explained(text: str, value: Any, kind: type[Any]) -> InvalidArgument:
             return InvalidArgument(field, None, "is missing")
         known = ", ".join(known.encode_name for known in msgspec.structs.fields(kind))
         given = value.get(name) if isinstance(value, dict) else None
-        return InvalidArgument(
-            field, given, f"no such field; there are: {known}" if known else what
-        )
+        told = f"no such field; there are: {known}" if known and not place else what
+        return InvalidArgument(field, given, told)
     name = re.split(r"[.\[]", place)[0]
     given = value.get(name) if isinstance(value, dict) and name else value
     return InvalidArgument(place or "body", given, what[:1].lower() + what[1:].replace("`", ""))

@@ -14,24 +14,28 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply
+from supersoniq.adapters.http.forms import EventsQuery, Line
 from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
-from supersoniq.adapters.http.wire import Encoding, EventOut, EventsQuery
+from supersoniq.adapters.http.wire import Encoding, EventOut
 from supersoniq.api.watch import Watch, event_kinds
 from supersoniq.core import checks
-from supersoniq.core.errors import Closed, InvalidArgument, SupersoniqError
+from supersoniq.core.errors import Closed, InvalidArgument, QueueNotFound, SupersoniqError
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Event, EventKind, Message
 from supersoniq.core.ops import Browse, Describe
 from supersoniq.core.states import Status
+from supersoniq.wire.bounds import told
 
 __all__ = ["events"]
 
+LastEvent = Annotated[str, told("As `since`, which it overrides.", pattern="^[0-9]{0,18}$")]
 RECONNECT = 1000
 """Milliseconds after which a browser comes back."""
 
@@ -42,12 +46,22 @@ MAX_UNSURE = 4 * 1024 * 1024
 """Bytes of contents that were pushed, and that the client may still refuse."""
 
 
+@described(
+    query=EventsQuery,
+    fields={"Last-Event-ID": LastEvent, "Prefer": str},
+    gives={
+        200: Gives(
+            "Until the client leaves.", {SSE: Line, NDJSON: Line}, fields=["Preference-Applied"]
+        )
+    },
+    errors=[QueueNotFound],
+)
 async def events(exchange: Exchange) -> Reply | None:
     """``GET .../events``: until the client leaves, the server stops or the queue is deleted."""
     kind = exchange.accepts(SSE, NDJSON)
     queue = exchange.queue()
     asked = exchange.query(EventsQuery)
-    kinds = event_kinds(part for part in asked.kinds.split(",") if part)
+    kinds = event_kinds(asked.kinds.split(","))
     since = _last_seen(exchange, asked.since)
     held = not _wants_no_wait(exchange)
     await exchange.service.call(Describe(queue))
@@ -200,7 +214,7 @@ def _last_seen(exchange: Exchange, since: int | None) -> int | None:
     """Where to resume: a browser that reconnects says so in a header, and repeats its old query."""
     last = exchange.header(b"last-event-id")
     if last:
-        if not (last.isascii() and last.isdecimal() and len(last) < 20):
+        if not (last.isascii() and last.isdecimal() and len(last) < 19):
             raise InvalidArgument("Last-Event-ID", last, "takes an event's offset")
         since = int(last)
     return None if since is None else checks.integer("since", since, 0, 2**63 - 1)

@@ -7,7 +7,7 @@ import dataclasses
 from supersoniq.core.checks import MAX_BATCH
 from supersoniq.core.errors import InvalidSetting
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "limit", "limit_in"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,3 +64,20 @@ class Limits:
                 raise InvalidSetting(field.name, value, "takes more than 0, up to 2**40")
         if self.max_batch > MAX_BATCH:
             raise InvalidSetting("max_batch", self.max_batch, f"takes at most {MAX_BATCH}")
+
+
+_MARK = "limit of the app: "
+
+
+def limit(name: str) -> str:
+    """What stands for the value of a limit in what is told of all apps."""
+    assert name in Limits.__dataclass_fields__, name
+    return _MARK + name
+
+
+def limit_in(limits: Limits, text: str) -> float | None:
+    """The value of the limit that a text stands for, if it does."""
+    if not text.startswith(_MARK):
+        return None
+    value: float = getattr(limits, text.removeprefix(_MARK))
+    return value

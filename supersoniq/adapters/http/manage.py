@@ -5,12 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply, reply
+from supersoniq.adapters.http.forms import (
+    Description,
+    PauseRequest,
+    PauseShape,
+    PauseState,
+    PolicyChanges,
+    Purged,
+    PurgeRequest,
+    Redriven,
+    RedriveRequest,
+)
 from supersoniq.adapters.http.media import JSON
-from supersoniq.adapters.http.wire import Description, PauseRequest, PurgeRequest, RedriveRequest
 from supersoniq.api.queue import status_of
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument, QueueNotFound
+from supersoniq.core.errors import (
+    IllegalMove,
+    InvalidArgument,
+    InvalidId,
+    InvalidPolicy,
+    MessageNotFound,
+    QueueFull,
+    QueueNotFound,
+)
 from supersoniq.core.ids import parse_id
 from supersoniq.core.ops import (
     Configure,
@@ -23,6 +42,7 @@ from supersoniq.core.ops import (
     Stats,
 )
 from supersoniq.core.policy import Policy, changed
+from supersoniq.wire.bounds import QueueName
 
 __all__ = [
     "all_stats",
@@ -38,6 +58,7 @@ __all__ = [
 ]
 
 
+@described(gives={200: Gives.json("Their names.", list[QueueName])})
 async def names(exchange: Exchange) -> Reply:
     """``GET /queues``: their names, sorted."""
     exchange.accepts(JSON)
@@ -45,6 +66,7 @@ async def names(exchange: Exchange) -> Reply:
     return reply(await exchange.service.names())
 
 
+@described(gives={200: Gives.json("It.", Description)}, errors=[QueueNotFound])
 async def describe(exchange: Exchange) -> Reply:
     """``GET /queues/{queue}``: policy and figures."""
     exchange.accepts(JSON)
@@ -52,15 +74,21 @@ async def describe(exchange: Exchange) -> Reply:
     return await _described(exchange, exchange.queue())
 
 
+@described(
+    body=Body({JSON: PolicyChanges}, required=False),
+    gives={
+        200: Gives.json("It was there, and is changed.", Description),
+        201: Gives.json("It is made.", Description, always=["Location"]),
+    },
+    errors=[InvalidPolicy],
+    grows=True,
+)
 async def configure(exchange: Exchange) -> Reply:
     """``PUT /queues/{queue}``: make it, or change those fields of its policy that are given."""
     exchange.accepts(JSON)
     exchange.no_query()
     queue = exchange.queue()
-    changes = await exchange.json({})
-    if not isinstance(changes, dict):
-        raise InvalidArgument("body", changes, "takes an object of policy fields")
-    changed(Policy(), changes)
+    changes = _changes(await exchange.json({}))
     engine = exchange.service.engine
     try:
         await engine.call(Describe(queue))
@@ -71,6 +99,7 @@ async def configure(exchange: Exchange) -> Reply:
     return await _described(exchange, queue, 201 if made else 200)
 
 
+@described(gives={204: Gives("It is gone.")}, errors=[QueueNotFound], picky=False)
 async def delete(exchange: Exchange) -> Reply:
     """``DELETE /queues/{queue}``: it and all it holds."""
     exchange.no_query()
@@ -78,6 +107,7 @@ async def delete(exchange: Exchange) -> Reply:
     return Reply(204)
 
 
+@described(gives={200: Gives.json("Its figures.", QueueStats)}, errors=[QueueNotFound])
 async def stats(exchange: Exchange) -> Reply:
     """``GET /queues/{queue}/stats``."""
     exchange.accepts(JSON)
@@ -85,6 +115,7 @@ async def stats(exchange: Exchange) -> Reply:
     return reply(await exchange.service.call(Stats(exchange.queue())))
 
 
+@described(gives={200: Gives.json("By name.", dict[str, QueueStats])})
 async def all_stats(exchange: Exchange) -> Reply:
     """``GET /stats``: the figures of every queue, by name."""
     exchange.accepts(JSON)
@@ -93,6 +124,11 @@ async def all_stats(exchange: Exchange) -> Reply:
     return reply(await exchange.service.broker.stats())
 
 
+@described(
+    body=Body({JSON: PauseShape}, required=False),
+    gives={200: Gives.json("Its state now.", PauseState)},
+    errors=[QueueNotFound],
+)
 async def pause(exchange: Exchange) -> Reply:
     """``POST .../pause``: give no more leases."""
     queue = exchange.queue()
@@ -108,6 +144,11 @@ async def pause(exchange: Exchange) -> Reply:
     return await _pause_state(exchange, queue)
 
 
+@described(
+    body=Body({JSON: decode.Nothing}, required=False),
+    gives={200: Gives.json("Its state now.", PauseState)},
+    errors=[QueueNotFound],
+)
 async def resume(exchange: Exchange) -> Reply:
     """``POST .../resume``: give leases again."""
     queue = exchange.queue()
@@ -116,14 +157,24 @@ async def resume(exchange: Exchange) -> Reply:
     return await _pause_state(exchange, queue)
 
 
+@described(
+    body=Body({JSON: PurgeRequest}, required=False),
+    gives={200: Gives.json("How many there were.", Purged)},
+    errors=[QueueNotFound, IllegalMove],
+)
 async def purge(exchange: Exchange) -> Reply:
     """``POST .../purge``: drop every message of a status, or all that nobody holds or has done."""
     queue = exchange.queue()
     asked = await _asked(exchange, PurgeRequest)
     count: int = await exchange.service.call(Purge(queue, status_of(asked.status)))
-    return reply({"queue": queue, "purged": count})
+    return reply(Purged(queue, count))
 
 
+@described(
+    body=Body({JSON: RedriveRequest}, required=False),
+    gives={200: Gives.json("How many there were.", Redriven)},
+    errors=[InvalidId, QueueNotFound, MessageNotFound, IllegalMove, QueueFull],
+)
 async def redrive(exchange: Exchange) -> Reply:
     """``POST .../redrive``: make dead messages ready again."""
     queue = exchange.queue()
@@ -137,7 +188,24 @@ async def redrive(exchange: Exchange) -> Reply:
             raise InvalidArgument("ids", len(asked.ids), rule)
         numbers = [parse_id(text) for text in asked.ids]
     count: int = await exchange.service.call(Redrive(queue, numbers, asked.limit))
-    return reply({"queue": queue, "redriven": count})
+    return reply(Redriven(queue, count))
+
+
+def _changes(asked: object) -> dict[str, Any]:
+    """Checked changes of a policy.
+
+    Raises:
+        InvalidPolicy: a field is unknown, of a wrong type or out of its range.
+        InvalidArgument: it is no object.
+    """
+    try:
+        changes = decode.convert(asked, PolicyChanges).given()
+    except InvalidArgument as error:
+        if not isinstance(asked, dict):
+            raise
+        raise InvalidPolicy(error.field, error.value, error.problem) from None
+    changed(Policy(), changes)
+    return changes
 
 
 async def _asked(exchange: Exchange, kind: type[decode.T]) -> decode.T:
@@ -157,9 +225,4 @@ async def _described(exchange: Exchange, queue: str, status: int = 200) -> Reply
 
 async def _pause_state(exchange: Exchange, queue: str) -> Reply:
     figures: QueueStats = await exchange.service.call(Stats(queue))
-    state: dict[str, Any] = {
-        "queue": queue,
-        "paused": figures.paused,
-        "paused_until": figures.paused_until,
-    }
-    return reply(state)
+    return reply(PauseState(queue, figures.paused, figures.paused_until))

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.batches import GAP, Batch, Ear, Step, checked
+from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply, encode
+from supersoniq.adapters.http.forms import StirsLine, StirsRequest
+from supersoniq.adapters.http.limits import limit
 from supersoniq.adapters.http.media import JSON, MSGPACK, NDJSON
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.errors import InvalidArgument, InvalidName
+from supersoniq.wire.answers import Answers
+from supersoniq.wire.bounds import told
 from supersoniq.wire.operations import AnyOpIn
 
 __all__ = ["operations", "stirs"]
@@ -30,8 +35,20 @@ TURNS = 3
 
 _packed = msgspec.msgpack.Decoder(list[AnyOpIn])
 _pack = msgspec.msgpack.Encoder().encode
+Operations = Annotated[
+    list[AnyOpIn],
+    told(
+        "Each is carried out, and fails, by itself. In MessagePack contents are bytes, not base64.",
+        maxItems=limit("max_batch"),
+    ),
+]
 
 
+@described(
+    body=Body({JSON: Operations, MSGPACK: Operations}, limit="max_batch_body"),
+    gives={200: Gives("What each gave, in their order.", {JSON: Answers, MSGPACK: Answers})},
+    picky=False,
+)
 async def operations(exchange: Exchange) -> None:
     """``POST /operations``: carry out a batch; an answer each, in their order."""
     exchange.no_query()
@@ -81,12 +98,13 @@ async def _watched(exchange: Exchange, work: Batch, steps: list[Step]) -> None:
             raise Gone
 
 
-class StirsRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Which queues to listen to."""
-
-    queues: list[str]
-
-
+@described(
+    body=Body({JSON: StirsRequest}),
+    gives={200: Gives("Until the client leaves.", {NDJSON: StirsLine})},
+    errors=[InvalidName],
+    store=False,
+    picky=False,
+)
 async def stirs(exchange: Exchange) -> None:
     """``POST /stirs``: a line whenever something in one of these queues may be ready or told.
 

@@ -59,7 +59,10 @@ class Paths(Router):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http":
-            found = self.find(_below(scope))
+            # An encoded slash is part of a name, never a border between two.
+            found = (
+                None if b"%2f" in scope.get("raw_path", b"").lower() else self.find(_below(scope))
+            )
             if found is not None:
                 endpoint, scope["path_params"] = found
                 await endpoint(scope, receive, send)

@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
+from supersoniq.adapters.http.forms import Progress
 from supersoniq.core import errors
 
-__all__ = ["STATUS", "Problem", "Refusal", "problem_of"]
+__all__ = ["REFUSALS", "STATUS", "URN", "Problem", "Refusal", "problem_of", "status_of", "tries"]
 
 URN = "urn:supersoniq:problem:"
 
@@ -57,7 +58,7 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: str
     retry: bool
     data: dict[str, Any] = {}
-    published: Any = None
+    published: Progress | None = None
     """What an NDJSON body had published before this."""
     retry_after: int = 0
     """Seconds; the ``Retry-After`` header repeats it."""
@@ -111,10 +112,20 @@ class Refusal(Exception):
         )
 
 
+def status_of(kind: type[errors.SupersoniqError]) -> int:
+    """The status of an error: its own, or that of its nearest base."""
+    return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
+
+
+def tries(kind: type[errors.SupersoniqError]) -> bool:
+    """Whether a client can try the very same request again later."""
+    return kind.retry or issubclass(kind, AGAIN)
+
+
 def problem_of(error: errors.SupersoniqError) -> Problem:
     """The document for an error."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    retry = error.retry or isinstance(error, AGAIN)
+    status = status_of(type(error))
+    retry = tries(type(error))
     after = getattr(error, "retry_after", 1) if retry else 0
     return Problem(
         type=f"{URN}{error.code}",

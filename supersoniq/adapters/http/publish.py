@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-
-import msgspec
+from typing import Annotated
 
 from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.endpoint import problem_reply
 from supersoniq.adapters.http.exchange import Exchange, Reply, reply, too_large, too_slow
+from supersoniq.adapters.http.forms import Progress
+from supersoniq.adapters.http.limits import limit
 from supersoniq.adapters.http.media import JSON, NDJSON
 from supersoniq.adapters.http.problems import Refusal, problem_of
-from supersoniq.adapters.http.wire import Envelope, PublishedOut, PublishQuery
-from supersoniq.core.errors import InvalidArgument, SupersoniqError
+from supersoniq.adapters.http.wire import Envelope, EnvelopeShape, PublishedOut, PublishQuery
+from supersoniq.core.errors import (
+    ContentTooLarge,
+    InvalidArgument,
+    KeyConflict,
+    QueueFull,
+    SupersoniqError,
+)
 from supersoniq.core.messages import Entry, Published, prepare
 from supersoniq.core.ops import Publish
+from supersoniq.wire.bounds import Headers, told
 
 __all__ = ["publish"]
 
+Envelopes = Annotated[
+    list[EnvelopeShape],
+    told("Stored as a whole or not at all.", maxItems=limit("max_batch")),
+]
+Stored = (PublishedOut, list[PublishedOut], Progress)
 HEADER = "headers."
 
 
+@described(
+    query=PublishQuery,
+    free=(HEADER, Headers),
+    body=Body(
+        {JSON: (EnvelopeShape, Envelopes), NDJSON: EnvelopeShape, "*/*": None}, required=False
+    ),
+    gives={
+        200: Gives.json("All were duplicates.", Stored, fields=["Location"]),
+        201: Gives.json("Stored at that durability.", Stored, fields=["Location"], found=True),
+    },
+    errors=[KeyConflict, ContentTooLarge, QueueFull],
+    grows=True,
+)
 async def publish(exchange: Exchange) -> Reply:
     """``POST /messages``: one envelope, an array, lines, or the content itself."""
     exchange.accepts(JSON)
@@ -61,25 +88,6 @@ async def _one(exchange: Exchange, queue: str, entry: Entry) -> Reply:
     told = _told(stored[0])
     location = (b"location", exchange.address(f"{exchange.at_queue()}/messages/{told.id}"))
     return reply(told, 200 if told.duplicate else 201, [location])
-
-
-class Progress(msgspec.Struct):
-    """How far an NDJSON body has come."""
-
-    lines: int = 0
-    """Published ones, duplicates counted, empty lines not."""
-    duplicates: int = 0
-    first: str | None = None
-    last: str | None = None
-    durability: str | None = None
-
-    def add(self, stored: list[Published]) -> None:
-        """Count a batch."""
-        self.lines += len(stored)
-        self.duplicates += sum(each.duplicate for each in stored)
-        self.first = self.first or stored[0].id
-        self.last = stored[-1].id
-        self.durability = stored[-1].durability
 
 
 async def _lines(exchange: Exchange, queue: str) -> Reply:

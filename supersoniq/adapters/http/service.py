@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
 from typing import Any
 
 from supersoniq.adapters.http.deadlines import Deadlines
@@ -19,6 +20,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+Document = Callable[[], dict[str, Any]]
+
 DEFAULT = "default"
 
 
@@ -28,11 +31,13 @@ class Service:
     Args:
         broker: open, or to be opened by whoever runs the app before the first request.
         limits: the app's bounds.
+        document: makes the OpenAPI document, when it is first asked for.
     """
 
-    def __init__(self, broker: Broker, limits: Limits) -> None:
+    def __init__(self, broker: Broker, limits: Limits, document: Document) -> None:
         self.broker = broker
         self.limits = limits
+        self.document = cache(document)
         self.body_deadline = Deadlines(limits.body_timeout)
         self.send_deadline = Deadlines(limits.send_timeout)
         self.draining = False

@@ -1,4 +1,4 @@
-"""What travels: the shape of every body and query.
+"""What travels: a message, on its way in and on its way out.
 
 **Content.** A message's content is bytes, and JSON cannot say bytes. So it travels as one of:
 
@@ -15,36 +15,28 @@ Durations are seconds, instants milliseconds since the epoch.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from supersoniq.adapters.http.media import JSON
 from supersoniq.core.errors import InvalidArgument
-from supersoniq.core.messages import Entry, Event, EventKind, Lease, Message, prepare
-from supersoniq.core.ops import QueueStats
-from supersoniq.core.policy import Policy
+from supersoniq.core.messages import Entry, Event, Lease, Message, prepare
 from supersoniq.core.states import Status
 from supersoniq.wire.answers import PublishedOut
-from supersoniq.wire.parts import In, Options, Seconds
+from supersoniq.wire.bounds import Base64, ContentType, Headers, Instant, MessageId, QueueName, told
+from supersoniq.wire.parts import Options
 
 __all__ = [
-    "BrowseQuery",
-    "Description",
     "Encoding",
     "Envelope",
+    "EnvelopeShape",
     "EventOut",
-    "EventsQuery",
     "LeaseOut",
-    "LeaseRequest",
-    "LookQuery",
     "MessageOut",
-    "PauseRequest",
     "PublishQuery",
     "PublishedOut",
-    "PurgeRequest",
-    "RedriveRequest",
     "Verdict",
 ]
 
@@ -54,10 +46,10 @@ Encoding = Literal["auto", "base64"]
 class Envelope(Options):
     """A message to be published, in JSON."""
 
-    content: Any = UNSET
-    content_base64: bytes | UnsetType = UNSET
-    content_type: str | None = None
-    headers: dict[str, str] | None = None
+    content: Annotated[Any, told("Any JSON value. Either this or `content_base64`.")] = UNSET
+    content_base64: Base64 | UnsetType = UNSET
+    content_type: ContentType | None = None
+    headers: Headers | None = None
 
     def entry(self) -> Entry:
         """The checked message.
@@ -88,82 +80,40 @@ class Envelope(Options):
         )
 
 
+EnvelopeShape = Annotated[
+    Envelope,
+    msgspec.Meta(
+        extra_json_schema={
+            "oneOf": [{"required": ["content"]}, {"required": ["content_base64"]}],
+        }
+    ),
+]
+"""An envelope, for those who read the schema: with just one content."""
+
+
 class PublishQuery(Options):
     """The fields of a message whose content is the body as it is."""
-
-
-class BrowseQuery(In):
-    """Which messages to show."""
-
-    status: str | None = None
-    limit: int = 100
-    after: str | None = None
-    content: Encoding = "auto"
-
-
-class LookQuery(In):
-    """How to show a message."""
-
-    content: Encoding = "auto"
-
-
-class EventsQuery(In):
-    """Which events to tell, and from where."""
-
-    kinds: str = EventKind.PUBLISHED.value
-    since: int | None = None
-    content: Encoding = "auto"
-
-
-class LeaseRequest(In):
-    """How many messages to lease, and how."""
-
-    limit: int = 1
-    wait: Seconds = 0
-    lease: Seconds | None = None
-    recipient: str | None = None
-    content: Encoding = "auto"
-
-
-class PauseRequest(In):
-    """For how long; neither field means until it is resumed."""
-
-    duration: Seconds | None = None
-    until: int | None = None
-
-
-class PurgeRequest(In):
-    """What to drop; no status means all that is scheduled, ready or dead."""
-
-    status: str | None = None
-
-
-class RedriveRequest(In):
-    """Which dead messages; no ids means any, oldest first."""
-
-    ids: list[str] | None = None
-    limit: int | None = None
 
 
 class MessageOut(msgspec.Struct, kw_only=True):
     """A message at one moment."""
 
-    id: str
-    queue: str
-    content: msgspec.Raw | str | UnsetType = UNSET
-    content_base64: bytes | UnsetType = UNSET
-    content_type: str
+    id: MessageId
+    queue: QueueName
+    content: Annotated[msgspec.Raw | str, told("Or `content_base64`.")] | UnsetType = UNSET
+    content_base64: Base64 | UnsetType = UNSET
+    content_type: ContentType
     headers: dict[str, str]
     sender: str | None
     recipient: str | None
     priority: int
     key: str | None
-    created_at: int
-    available_at: int
-    expires_at: int | None
+    created_at: Instant
+    available_at: Annotated[Instant, told("When it became, or becomes, ready.")]
+    expires_at: Instant | None
     status: Status
-    deliveries: int
-    reason: str | None
+    deliveries: Annotated[int, told("Leases that were not released.")]
+    reason: Annotated[str, told("Why it is dead, or what its last failure said.")] | None
 
     @classmethod
     def of(cls, message: Message, encoding: Encoding = "auto", **more: Any) -> MessageOut:
@@ -192,9 +142,9 @@ class MessageOut(msgspec.Struct, kw_only=True):
 class LeaseOut(MessageOut, kw_only=True):
     """A leased message."""
 
-    receipt: str
-    attempt: int
-    deadline: int
+    receipt: Annotated[str, told("What settles this lease.")]
+    attempt: Annotated[int, told("Its `deliveries` at this lease.")]
+    deadline: Annotated[Instant, told("When the lease ends.")]
 
     @classmethod
     def of_lease(cls, lease: Lease, encoding: Encoding) -> MessageOut:
@@ -216,14 +166,6 @@ class Verdict(msgspec.Struct, omit_defaults=True):
     """The new one, of an extended lease."""
     problem: Any = None
     """A problem document, if it is not ok."""
-
-
-class Description(msgspec.Struct):
-    """A queue."""
-
-    queue: str
-    policy: Policy
-    stats: QueueStats
 
 
 class EventOut(msgspec.Struct):
