@@ -32,6 +32,15 @@ from supersoniq.core.errors import InvalidSetting
         ("https://host", {"ca": "/no/such/file.pem"}),
         ("https://host", {"ca": 7}),
         ("http://host", {"nonsense": 1}),
+        ("http://host", {"http": 2}),
+        ("http://host", {"http": "4"}),
+        ("http://host", {"http": "3"}),
+        ("ws://", {}),
+        ("ws://host/?q=1", {}),
+        ("ws://host", {"http": "2"}),
+        ("ws://host", {"ca": "file.pem"}),
+        ("ws://host", {"timeout": -1}),
+        ("wss://host", {"ca": "/no/such/file.pem"}),
     ],
 )
 def test_settings_that_cannot_be(url: str, options: dict[str, Any]) -> None:

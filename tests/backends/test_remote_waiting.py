@@ -18,7 +18,7 @@ from supersoniq.adapters.http.native import Server
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.backends.remote import RemoteBackend, stirs
 from supersoniq.core import ops
-from tests.backends.served import Cutter, House
+from tests.backends.served import DOORS, Cutter, House, reach
 
 
 def ear(broker: supersoniq.Broker) -> stirs.Stirs:
@@ -27,12 +27,13 @@ def ear(broker: supersoniq.Broker) -> stirs.Stirs:
     return broker.backend._stirs
 
 
-def test_waiting_is_cheap_and_wakes_at_once() -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_waiting_is_cheap_and_wakes_at_once(door: str) -> None:
     async def main() -> None:
         async with (
             House(MemoryBackend()) as house,
             Cutter(house.port) as cutter,
-            supersoniq.connect(cutter.url) as broker,
+            reach(cutter.url, door) as broker,
         ):
             here = house.broker.queue("q")
             queue = broker.queue("q")
@@ -58,12 +59,13 @@ def test_waiting_is_cheap_and_wakes_at_once() -> None:
     asyncio.run(main())
 
 
-def test_many_queues_share_a_stream() -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_many_queues_share_a_stream(door: str) -> None:
     async def main() -> None:
         async with (
             House(MemoryBackend()) as house,
             Cutter(house.port) as cutter,
-            supersoniq.connect(cutter.url) as broker,
+            reach(cutter.url, door) as broker,
         ):
             names = [f"{n}-{'x' * 120}" for n in range(200)]
             waiting = [asyncio.ensure_future(broker.queue(name).get()) for name in names[:100]]
@@ -79,13 +81,14 @@ def test_many_queues_share_a_stream() -> None:
     asyncio.run(main())
 
 
-def test_a_publish_while_the_stream_is_made_is_not_missed() -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_a_publish_while_the_stream_is_made_is_not_missed(door: str) -> None:
     """At any moment between the first look and the answer of the server."""
 
     async def main() -> None:
         async with House(MemoryBackend()) as house:
             for n in range(40):
-                async with supersoniq.connect(house.url) as broker:
+                async with reach(house.url, door) as broker:
                     name = f"q{n}"
                     waiting = asyncio.ensure_future(broker.queue(name).get())
                     await asyncio.sleep(n * 0.0005)
@@ -95,12 +98,13 @@ def test_a_publish_while_the_stream_is_made_is_not_missed() -> None:
     asyncio.run(main())
 
 
-def test_streams_that_break_all_the_time() -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_streams_that_break_all_the_time(door: str) -> None:
     async def main() -> None:
         async with (
             House(MemoryBackend()) as house,
             Cutter(house.port) as cutter,
-            supersoniq.connect(cutter.url) as broker,
+            reach(cutter.url, door) as broker,
         ):
             queue = broker.queue("q")
             await queue.stats()
@@ -116,7 +120,9 @@ def test_streams_that_break_all_the_time() -> None:
                 assert delivery is not None
                 cutter.arm()
                 await delivery.ack()
-            assert cutter.cuts > 20
+            assert (
+                cutter.cuts > 5
+            )  # fewer where what was cut was an answer, and its message is back at once
 
     asyncio.run(main())
 
@@ -144,14 +150,15 @@ def test_a_stream_that_nobody_needs_is_let_go(monkeypatch: pytest.MonkeyPatch) -
     asyncio.run(main())
 
 
-def test_answers_of_any_size() -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_answers_of_any_size(door: str) -> None:
     """What the server gives in pieces is put together, and no lease gets lost between them."""
 
     async def main() -> None:
         options: dict[str, Any] = {"max_answer": 2000, "max_batch": 50, "max_batch_body": 4000}
         async with (
             House(MemoryBackend(), **options) as house,
-            supersoniq.connect(house.url) as broker,
+            reach(house.url, door) as broker,
         ):
             queue = broker.queue("q")
             contents = [f"{n:03}" + "x" * 297 for n in range(120)]
