@@ -110,7 +110,7 @@ def id_number(created_at: int, seal: Stamp, sequence: int) -> int:
 
 def format_id(number: int) -> str:
     """The text form of an id (RFC 9562, section 4)."""
-    text = f"{number:032x}"
+    text = number.to_bytes(16).hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

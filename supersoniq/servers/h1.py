@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from supersoniq.servers.h2.limits import Limits
+from supersoniq.servers.joining import Joining
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -77,7 +78,8 @@ class H1Protocol(HttpToolsProtocol):
         self._body: tuple[bytearray, int] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._joining = Joining(transport, self.loop)
+        super().connection_made(self._joining)  # type: ignore[arg-type]  # as much of one as it uses
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,6 +87,10 @@ class H1Protocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = self._joining.transport  # frames are whole by themselves
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -138,3 +138,58 @@ def test_deadlines() -> None:
 
     asyncio.run(main())
     asyncio.run(main())  # in another loop
+
+
+def test_a_deadline_begins_only_where_something_is_waited_for() -> None:
+    async def main() -> None:
+        deadlines = Deadlines(0.05)
+
+        async def slow(seconds: float, result: str = "done") -> str:
+            for _ in range(3):
+                await asyncio.sleep(seconds / 3)
+            return result
+
+        async def broken(seconds: float) -> str:
+            if seconds:
+                await asyncio.sleep(seconds)
+            raise KeyError(seconds)
+
+        async def stubborn() -> str:
+            try:
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                return await slow(0.003, "saved")
+            return "never"
+
+        async def at_once() -> str:
+            return "at once"
+
+        assert await deadlines.within(at_once()) == "at once"
+        assert await deadlines.within(slow(0.003)) == "done"
+        for wait in (0, 0.003):
+            with pytest.raises(KeyError):
+                await deadlines.within(broken(wait))
+        with pytest.raises(TimeoutError):
+            await deadlines.within(slow(5))
+        assert await deadlines.within(stubborn()) == "saved"  # as within asyncio.timeout
+        current = asyncio.current_task()
+        assert current is not None
+        assert not current.cancelling()
+
+        # Somebody else's cancellation stays one, and reaches what is waited for.
+        seen: list[str] = []
+
+        async def notices() -> None:
+            try:
+                await asyncio.sleep(5)
+            finally:
+                seen.append("ended")
+
+        task = asyncio.ensure_future(Deadlines(60).within(notices()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert seen == ["ended"]
+
+    asyncio.run(main())

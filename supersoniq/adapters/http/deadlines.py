@@ -2,15 +2,20 @@
 
 Each request has two of them and hardly one is ever missed, so a timer for each would be the dearest
 part of many requests. Deadlines of the same length end in the order in which they began: one timer,
-for the first of them, is enough for all.
+for the first of them, is enough for all. And what is there at once needs none: ``within`` begins
+one only where there is something to wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from collections.abc import Awaitable, Generator
+from types import TracebackType, coroutine
+from typing import Any, TypeVar
 
 __all__ = ["Deadlines"]
+
+T = TypeVar("T")
 
 
 class Deadlines:
@@ -30,6 +35,33 @@ class Deadlines:
 
     def __call__(self) -> Deadline:
         return Deadline(self)
+
+    @coroutine
+    def within(self, work: Awaitable[T]) -> Generator[Any, Any, T]:
+        """Await something that is mostly there at once; only if it is not, the deadline begins.
+
+        Raises:
+            TimeoutError: it is not there in time.
+        """
+        going = work.__await__()
+        try:
+            awaited = next(going)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        with self():
+            # From here on this is ``yield from going``, begun after its first step.
+            while True:
+                try:
+                    try:
+                        yield awaited
+                    except BaseException as error:
+                        awaited = going.throw(error)
+                    else:
+                        awaited = next(going)
+                except StopIteration as done:
+                    result = done.value
+                    return result
 
     def begin(self, deadline: Deadline) -> None:
         """Watch one more. O(1)."""

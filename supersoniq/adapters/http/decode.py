@@ -33,7 +33,7 @@ def loads(raw: bytes, max_depth: int) -> Any:
     if raw.count(b"[") + raw.count(b"{") > max_depth and _too_deep(raw, max_depth):
         raise InvalidArgument("body", raw[:40], f"is nested over {max_depth} levels deep")
     try:
-        return _decode(raw.decode())
+        return _parsed(raw.decode())
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 at byte {error.start}"
     except json.JSONDecodeError as error:
@@ -105,7 +105,16 @@ def _constant(text: str) -> Any:
     raise ValueError(f"has {text}, which is not JSON")
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
+def _parsed(text: str) -> Any:
+    try:
+        value, end = _decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        return _decoder.decode(text)
+    # White space around it, or something else: ``decode`` takes its time to look.
+    return value if end == len(text) else _decoder.decode(text)
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 
 # A string, or what an unterminated one leaves; possessive, so that no input makes it go back.

@@ -193,17 +193,22 @@ class Exchange:
         length = self.header(b"content-length")
         if length is not None and length.isdecimal() and int(length) > limit:
             raise too_large(limit, int(length))
-        pieces: list[bytes] = []
-        size = 0
         try:
-            with self.service.body_deadline():
-                while (piece := await self.receive()) is not None:
-                    size += len(piece)
-                    if size > limit:
-                        raise too_large(limit)
-                    pieces.append(piece)
+            return await self.service.body_deadline.within(self._pieces(limit))
         except TimeoutError:
             raise too_slow(self.limits.body_timeout) from None
+
+    async def _pieces(self, limit: int) -> bytes:
+        """What is left of its body, put together."""
+        pieces: list[bytes] = []
+        size = 0
+        while (piece := await self.receive()) is not None:
+            size += len(piece)
+            if size > limit:
+                raise too_large(limit)
+            pieces.append(piece)
+            if self._read:
+                break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def json(self, default: Any = msgspec.UNSET) -> Any:
@@ -251,12 +256,14 @@ class Exchange:
         if status != 204:
             head.append((b"content-type", kind.encode("latin-1")))
             head.append((b"content-length", b"%d" % len(body)))
+        if self.scope["method"] == "HEAD":
+            body = b""
         self.started = True
-        with self.service.send_deadline():
-            await self._send({"type": "http.response.start", "status": status, "headers": head})
-            if self.scope["method"] == "HEAD":
-                body = b""
-            await self._send({"type": "http.response.body", "body": body})
+        await self.service.send_deadline.within(self._say(status, head, body))
+
+    async def _say(self, status: int, head: Fields, body: bytes) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def begin(self, kind: str, fields: Fields) -> None:
         """Begin an answer that is sent in pieces."""
@@ -270,8 +277,8 @@ class Exchange:
         Raises:
             TimeoutError: the client does not take it.
         """
-        with self.service.send_deadline():
-            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+        message = {"type": "http.response.body", "body": body, "more_body": not last}
+        await self.service.send_deadline.within(self._send(message))
 
     async def while_present(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that may go on for ever, until the server stops.

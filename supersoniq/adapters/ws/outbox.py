@@ -69,8 +69,7 @@ class Outbox:
             while True:
                 while self._frames:
                     frame = self._frames[0]
-                    with self._deadline():
-                        await self.send(frame)
+                    await self._deadline.within(self.send(frame))
                     self._frames.popleft()
                     self._size -= len(frame)
                     if not self.full:
