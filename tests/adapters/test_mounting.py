@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,9 @@ from typing import Any
 
 import fastapi
 import httpx
+import litestar
 import pytest
+from litestar.types import Receive, Scope, Send
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -65,8 +68,27 @@ def test_alone_it_opens_and_closes_the_broker(url: str) -> None:
     asyncio.run(main())
 
 
+def hosted(host: str, prefix: str, app: Any, lifespan: Any = None) -> Any:
+    """An app of that framework, with another one mounted in it."""
+    if host == "starlette":
+        return Starlette(routes=[Mount(prefix, app)], lifespan=lifespan)
+    if host == "fastapi":
+        outer = fastapi.FastAPI(lifespan=lifespan)
+        outer.mount(prefix, app)
+        return outer
+
+    @litestar.asgi(prefix, is_mount=True, copy_scope=True)
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return litestar.Litestar([mounted], lifespan=[lifespan] if lifespan else [])
+
+
+HOSTS = ["starlette", "fastapi", "litestar"]
+
+
 @pytest.mark.parametrize("prefix", ["/q", "/deep/in/side", "/qué"])
-@pytest.mark.parametrize("host", ["starlette", "fastapi"])
+@pytest.mark.parametrize("host", HOSTS)
 def test_mounted(url: str, prefix: str, host: str) -> None:
     async def main() -> None:
         broker = supersoniq.connect(url)
@@ -80,12 +102,7 @@ def test_mounted(url: str, prefix: str, host: str) -> None:
             lives.append("over")
 
         app = create_app(broker)
-        outer: Any
-        if host == "starlette":
-            outer = Starlette(routes=[Mount(prefix, app)], lifespan=lifespan)
-        else:
-            outer = fastapi.FastAPI(lifespan=lifespan)
-            outer.mount(prefix, app)
+        outer = hosted(host, prefix, app, lifespan)
         async with living(outer) as client:
             front = (await client.get(f"{prefix}/")).json()
             assert front["links"]["queues"] == f"{prefix}/queues"
@@ -106,6 +123,76 @@ def test_mounted(url: str, prefix: str, host: str) -> None:
         assert lives == ["begun", "over"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("outermost", HOSTS)
+@pytest.mark.parametrize("between", ["starlette", "fastapi"])
+def test_mounted_in_a_mounted_app(outermost: str, between: str) -> None:
+    async def main() -> None:
+        async with supersoniq.connect("memory://") as broker:
+            app = hosted(outermost, "/a", hosted(between, "/b", create_app(broker)))
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                posted = await client.post("/a/b/queues/q/messages", json={"content": 1})
+                assert posted.headers["location"].startswith("/a/b/queues/q/messages/")
+                assert (await client.get(posted.headers["location"])).json()["content"] == 1
+                document = (await client.get("/a/b/openapi.json")).json()
+                assert document["servers"] == [{"url": "/a/b"}]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_websocket_and_events_through_the_mount(url: str, host: str) -> None:
+    broker = supersoniq.connect(url)
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        async with broker:
+            yield
+
+    async def main() -> None:
+        outer = hosted(host, "/in/side", create_app(broker), lifespan)
+        async with living(outer) as client:
+            frame = {"type": "publish", "id": 1, "queue": "q", "messages": [{"content": "x"}]}
+            told = await connected(outer, "/in/side/ws", frame)
+            assert told["type"] == "ok", told
+            wanted = {"Prefer": "wait=0"}
+            events = await client.get("/in/side/queues/q/events", headers=wanted)
+            assert events.headers["content-type"] == "text/event-stream"
+            assert '"content":"x"' in events.text
+
+    asyncio.run(main())
+
+
+async def connected(app: Any, path: str, frame: dict[str, Any]) -> dict[str, Any]:
+    """Send one frame over a WebSocket and give the answer to it."""
+    inbox: asyncio.Queue[Any] = asyncio.Queue()
+    outbox: asyncio.Queue[Any] = asyncio.Queue()
+    scope = {
+        "type": "websocket",
+        "asgi": {"version": "3.0"},
+        "scheme": "ws",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"test")],
+        "subprotocols": ["supersoniq.v1.json"],
+        "state": {},
+    }
+    task = asyncio.ensure_future(app(scope, inbox.get, outbox.put))
+    async with asyncio.timeout(20):
+        await inbox.put({"type": "websocket.connect"})
+        assert (await outbox.get())["type"] == "websocket.accept"
+        await inbox.put({"type": "websocket.receive", "text": json.dumps(frame)})
+        while True:
+            told: dict[str, Any] = json.loads((await outbox.get())["text"])
+            if told.get("id") == frame["id"]:
+                break
+        await inbox.put({"type": "websocket.disconnect", "code": 1000})
+        await task
+    return told
 
 
 def test_behind_a_proxy_that_strips_a_prefix(url: str) -> None:

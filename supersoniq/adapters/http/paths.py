@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.routing import Route, Router
 from starlette.types import Lifespan
@@ -58,16 +59,31 @@ class Paths(Router):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        raw: bytes = scope.get("raw_path") or b""
+        if raw and raw.decode("latin-1") != scope["path"]:
+            scope = _whole(scope, unquote(raw.decode("latin-1")))
         if scope["type"] == "http":
             # An encoded slash is part of a name, never a border between two.
-            found = (
-                None if b"%2f" in scope.get("raw_path", b"").lower() else self.find(_below(scope))
-            )
+            found = None if b"%2f" in raw.lower() else self.find(_below(scope))
             if found is not None:
                 endpoint, scope["path_params"] = found
                 await endpoint(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+
+def _whole(scope: Scope, path: str) -> Scope:
+    """The scope with its whole path, if a host has cut off the prefix without a word of it.
+
+    ASGI has the prefix in ``root_path``, and in ``path`` as well. Litestar has it in neither, and
+    puts a slash at the end; only ``raw_path`` is as the client wrote it.
+    """
+    given = str(scope["path"]).rstrip("/")
+    root = path.rstrip("/").removesuffix(given)
+    if not root or "?" in root or root + given != path.rstrip("/"):
+        return scope
+    root += scope.get("root_path", "")
+    return {**scope, "root_path": root, "path": path if given else f"{root}/"}
 
 
 def _below(scope: Scope) -> str:
