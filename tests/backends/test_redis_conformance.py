@@ -8,6 +8,8 @@ from tests.backends.redis_server import shared, store_prefix
 
 
 class RedisHarness(Harness):
+    patience = 2.0
+
     def __init__(self) -> None:
         self._server = shared()
         self._prefix = store_prefix()

@@ -42,6 +42,8 @@ async def inspect(link: Link, *, noeviction: bool, min_replicas: int) -> Durabil
         if isinstance(answer, list) and len(answer) > 1
     }
     _check_version(info)
+    if info.get("role") == "slave":
+        raise BackendUnavailable("the server is a read-only replica; name the one that it follows")
     _check_eviction(settings.get("maxmemory-policy") or info.get("maxmemory_policy"), noeviction)
     if min_replicas:
         return "replicated"

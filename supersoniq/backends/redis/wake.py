@@ -139,6 +139,8 @@ class Ears:
         assert connection is not None
 
         async def send() -> None:
+            if not connection.is_connected:
+                return  # redis-py would connect it again, and nobody would read from it.
             try:
                 await connection.send_command(*command, check_health=False)
             except (RedisError, OSError):
@@ -163,9 +165,10 @@ class Ears:
             connection = None
             try:
                 connection = await self._connect()
+                # Before they are sent: who comes while that waits must be sent, too.
+                self._connection = connection
                 if self._queues:
                     await connection.send_command("SUBSCRIBE", *self._queues, check_health=False)
-                self._connection = connection
                 self._begin_to_beat()
                 while True:
                     await self._read(connection)

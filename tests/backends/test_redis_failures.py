@@ -1,0 +1,336 @@
+"""What goes wrong between a process and its server, and that nobody is told a lie about it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from supersoniq.backends.redis import RedisBackend, connect, link
+from supersoniq.core import ops
+from supersoniq.core.errors import BackendUnavailable, Closed, OutcomeUnknown
+from supersoniq.core.ids import parse_id
+from supersoniq.core.messages import Message, prepare
+from supersoniq.core.ops import Outcome, Settlement
+from tests.backends.redis_server import RedisServer, shared, store_prefix, until
+from tests.backends.served import Cutter
+from tests.backends.test_redis_server import free_port
+
+
+async def put(backend: RedisBackend, content: bytes, queue: str = "q") -> int:
+    [published] = await backend.execute([ops.Publish(queue, [prepare(content)])])
+    if isinstance(published, Exception):
+        raise published
+    return int(published[0].number)
+
+
+async def contents(backend: RedisBackend, queue: str = "q") -> list[bytes]:
+    [page] = await backend.execute([ops.Browse(queue, limit=100_000)])
+    return [message.content for message in page]
+
+
+def on_shared(work: Callable[[RedisBackend], Awaitable[None]]) -> None:
+    async def main() -> None:
+        backend = connect(shared().url, prefix=store_prefix())
+        await backend.open()
+        try:
+            await work(backend)
+        finally:
+            await backend.close()
+
+    asyncio.run(main())
+
+
+# Callers that go away.
+
+
+def test_no_answer_reaches_the_wrong_caller_when_callers_are_cancelled() -> None:
+    dice = random.Random(1)
+
+    async def look(backend: RedisBackend, number: int) -> None:
+        [message] = await backend.execute([ops.Look("q", number)])
+        assert isinstance(message, Message)
+        assert parse_id(message.id) == number
+
+    async def work(backend: RedisBackend) -> None:
+        numbers = [await put(backend, b"%d" % n) for n in range(20)]
+        for _ in range(150):
+            tasks = [asyncio.create_task(look(backend, dice.choice(numbers))) for _ in range(12)]
+            for task in tasks[::2]:
+                for _ in range(dice.randrange(8)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            wrong = [e for e in done if e and not isinstance(e, asyncio.CancelledError)]
+            assert wrong == []
+
+    on_shared(work)
+
+
+def test_a_link_whose_caller_is_cancelled_keeps_questions_and_answers_together() -> None:
+    """Below the shield of ``execute`` as well: at every step of the event loop."""
+
+    async def work(backend: RedisBackend) -> None:
+        connections: link.Link = backend._link
+        for steps in range(60):
+            task = asyncio.create_task(connections.run([("ECHO", f"lost {steps}")]))
+            for _ in range(steps % 20):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert await connections.run([("ECHO", f"kept {steps}")]) == [b"kept %d" % steps]
+
+    on_shared(work)
+
+
+def test_what_a_cancelled_caller_published_is_there_once_or_not_at_all() -> None:
+    async def work(backend: RedisBackend) -> None:
+        for n in range(60):
+            task = asyncio.create_task(put(backend, b"%d" % n))
+            for _ in range(n % 12):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        await backend.execute([ops.Resume("q")])
+        seen = await contents(backend)
+        assert len(seen) == len(set(seen))
+
+    on_shared(work)
+
+
+def test_closing_finishes_what_is_under_way() -> None:
+    async def main() -> None:
+        prefix = store_prefix()
+        backend = connect(shared().url, prefix=prefix)
+        await backend.open()
+        tasks = [asyncio.create_task(put(backend, b"%d" % n)) for n in range(20)]
+        await asyncio.sleep(0)
+        await backend.close()
+        assert len(await asyncio.gather(*tasks)) == 20
+        with pytest.raises(Closed):
+            await backend.execute([ops.Queues()])
+
+    asyncio.run(main())
+
+
+# Connections that are cut.
+
+
+async def cut_and_see(cuts: int, seed: int) -> None:
+    """Cut in the middle of commands and answers, and compare what was said with what is so."""
+    dice = random.Random(seed)
+    with RedisServer(port=free_port()) as server:
+        async with Cutter(server.port) as cutter:
+            backend = connect(cutter.url.replace("http:", "redis:"), patience=5)
+            await backend.open()
+            stored, perhaps, refused = set[bytes](), set[bytes](), set[bytes]()
+            acked, perhaps_acked = set[bytes](), set[bytes]()
+            await put(backend, b"whole")
+            size = cutter.sent
+            for n in range(cuts):
+                if n % 2:
+                    cutter.arm(up=dice.randrange(size))
+                else:
+                    cutter.arm(down=dice.randrange(60))
+                batch = [b"%d-%d" % (n, k) for k in range(3)]
+                entries = [prepare(content) for content in batch]
+                [published] = await backend.execute([ops.Publish("q", entries)])
+                where = (
+                    refused
+                    if isinstance(published, BackendUnavailable)
+                    else perhaps
+                    if isinstance(published, OutcomeUnknown)
+                    else stored
+                )
+                where.update(batch)
+                if n % 5 == 0:
+                    await settle_one(backend, cutter, dice, acked, perhaps_acked)
+            cutter.arm()
+            assert cutter.cuts > cuts // 3
+            there = await contents(backend)
+            held = set(there)
+            assert len(there) == len(held)
+            assert not held & refused
+            assert stored - acked - perhaps_acked <= held
+            assert not held & acked
+            for n in range(cuts):
+                whole = {b"%d-%d" % (n, k) for k in range(3)} - acked - perhaps_acked
+                if whole <= perhaps:
+                    assert whole <= held or not whole & held, "half a batch"
+            await backend.close()
+
+
+async def settle_one(
+    backend: RedisBackend,
+    cutter: Cutter,
+    dice: random.Random,
+    acked: set[bytes],
+    perhaps: set[bytes],
+) -> None:
+    cutter.arm()
+    [taken] = await backend.execute([ops.Take("q", 1, None, 3_600_000)])
+    if isinstance(taken, Exception) or not taken.leases:
+        return
+    [lease] = taken.leases
+    if dice.random() < 0.5:
+        cutter.arm(up=dice.randrange(400))
+    else:
+        cutter.arm(down=dice.randrange(60))
+    content = lease.message().content
+    [verdicts] = await backend.execute([ops.Settle("q", [Settlement(lease, Outcome.ACK)])])
+    if isinstance(verdicts, OutcomeUnknown):
+        perhaps.add(content)
+    elif not isinstance(verdicts, BackendUnavailable):
+        assert verdicts == [None]
+        acked.add(content)
+
+
+def test_connections_cut_in_the_middle_of_commands() -> None:
+    asyncio.run(cut_and_see(150, 1))
+
+
+def test_a_server_that_says_nothing_any_more() -> None:
+    """Calls end in their time, and nobody claims to know what became of them."""
+
+    async def main() -> None:
+        with RedisServer() as server:
+            backend = connect(server.url, patience=0.3)
+            await backend.open()
+            await put(backend, b"x")
+            with server.client() as client:
+                client.execute_command("CLIENT", "PAUSE", 1500, "ALL")
+            operations = [ops.Publish("q", [prepare(b"y")]), ops.Stats("q")]
+            published, stats = await backend.execute(operations)
+            assert isinstance(published, OutcomeUnknown)
+            assert isinstance(stats, BackendUnavailable)
+            server.kill()
+            [published] = await backend.execute([ops.Publish("q", [prepare(b"z")])])
+            assert isinstance(published, BackendUnavailable)
+            await backend.close()
+
+    asyncio.run(main())
+
+
+# A server that forgets.
+
+
+def test_scripts_that_the_server_forgot_are_brought_again() -> None:
+    async def work(backend: RedisBackend) -> None:
+        await put(backend, b"first")
+        for _ in range(3):
+            with shared().client() as client:
+                client.script_flush()
+            batch = [ops.Publish("q", [prepare(b"x")]), ops.Take("q"), ops.Stats("q")]
+            published, taken, stats = await backend.execute(batch)
+            assert len(published) == len(taken.leases) == 1
+            assert stats.published >= 1
+
+    on_shared(work)
+
+
+def test_a_server_that_was_emptied_is_a_new_store() -> None:
+    """And all who are connected to it agree about it again."""
+
+    async def main() -> None:
+        with RedisServer() as server:
+            one, other = connect(server.url), connect(server.url)
+            await one.open()
+            await other.open()
+            await put(one, b"old")
+            [taken] = await other.execute([ops.Take("q")])
+            with server.client() as client:
+                client.flushall()
+            assert await one.execute([ops.Queues()]) == [[]]
+            await put(one, b"new")
+            [verdicts] = await other.execute(
+                [ops.Settle("q", [Settlement(taken.leases[0], Outcome.ACK)])]
+            )
+            assert type(verdicts[0]).__name__ == "LeaseLost"
+            [taken] = await other.execute([ops.Take("q")])
+            [lease] = taken.leases
+            assert lease.message().content == b"new"
+            ack = ops.Settle("q", [Settlement(lease.receipt, Outcome.ACK)])
+            assert await one.execute([ack]) == [[None]]
+            await one.close()
+            await other.close()
+
+    asyncio.run(main())
+
+
+def test_a_key_of_another_kind_is_an_error_and_not_the_end() -> None:
+    prefix = store_prefix()
+
+    async def main() -> None:
+        backend = connect(shared().url, prefix=prefix)
+        await backend.open()
+        with shared().client() as client:
+            client.set(f"{prefix}:{{q}}:queue", "not a hash")
+        answers = await backend.execute([ops.Publish("q", [prepare(b"x")]), ops.Stats("q")])
+        assert [type(answer) for answer in answers] == [OutcomeUnknown, BackendUnavailable]
+        assert "WRONGTYPE" in str(answers[0])
+        await put(backend, b"x", "other")
+        await backend.close()
+
+    asyncio.run(main())
+
+
+# A server that is killed.
+
+
+async def kill_and_see(cycles: int) -> None:
+    """With an append-only file that is always synced, what was answered is there afterwards."""
+    settings = ["--appendonly", "yes", "--appendfsync", "always"]
+    stored, acked, perhaps = set[bytes](), set[bytes](), set[bytes]()
+    with RedisServer(*settings) as server:
+        for cycle in range(cycles):
+            backend = connect(server.url)
+            await backend.open()
+            assert backend.capabilities.durability == "disk"
+            tasks = [
+                asyncio.create_task(keep_busy(backend, f"{cycle}-{k}", stored, acked, perhaps))
+                for k in range(8)
+            ]
+            enough = len(acked) + random.Random(cycle).randrange(10, 100)
+            await until(lambda: len(acked) >= enough)  # noqa: B023  # awaited here and now
+            server.kill()
+            await asyncio.gather(*tasks)
+            await backend.close()
+            server.start()
+            backend = connect(server.url)
+            await backend.open()
+            held = set(await contents(backend))
+            assert stored - acked - perhaps <= held, "lost"
+            assert not held & acked, "came back"
+            await backend.close()
+
+
+async def keep_busy(
+    backend: RedisBackend, name: str, stored: set[bytes], acked: set[bytes], perhaps: set[bytes]
+) -> None:
+    lost = (BackendUnavailable, OutcomeUnknown)
+    for n in range(1_000_000):
+        content = f"{name}-{n}".encode()
+        [published] = await backend.execute([ops.Publish("q", [prepare(content)])])
+        if isinstance(published, lost):
+            return
+        stored.add(content)
+        if n % 2:
+            continue
+        [taken] = await backend.execute([ops.Take("q")])
+        if isinstance(taken, lost):
+            return
+        for lease in taken.leases:
+            body = lease.message().content
+            ack = ops.Settle("q", [Settlement(lease, Outcome.ACK)])
+            [verdicts] = await backend.execute([ack])
+            if isinstance(verdicts, lost):
+                perhaps.add(body)
+                return
+            assert verdicts == [None]
+            acked.add(body)
+
+
+def test_a_server_killed_at_work_loses_nothing_that_it_answered() -> None:
+    asyncio.run(kill_and_see(3))

@@ -1,0 +1,33 @@
+"""Redis for long: walks beside the machine, cut connections, killed servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from supersoniq.testing.simulate import simulate
+from tests.backends.test_redis_conformance import RedisHarness
+from tests.backends.test_redis_failures import cut_and_see, kill_and_see
+from tests.soak.conftest import scaled
+
+SEED = int(os.environ.get("SUPERSONIQ_SEED", "1"))
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
+
+
+def test_long_walks() -> None:
+    for seed in range(SEED, SEED + 10):
+        print(simulate(RedisHarness, scaled(10_000), seed))
+
+
+def test_many_connections_cut_in_the_middle_of_commands() -> None:
+    for seed in range(SEED, SEED + 4):
+        asyncio.run(cut_and_see(scaled(1000), seed))
+
+
+def test_many_kills() -> None:
+    begun = time.monotonic()
+    asyncio.run(kill_and_see(scaled(200)))
+    print(f"{scaled(200)} kills in {time.monotonic() - begun:.0f} s")
