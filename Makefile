@@ -16,7 +16,7 @@ BENCH := .venv/.installed-bench
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench soak soak-tools test-tools build clean
+.PHONY: help run test check format bench bench-tools soak soak-tools test-tools build clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ format: $(DEV) ## Format the code and mend what the linter can.
 
 bench: $(BENCH) ## Measure, beside the peers, in one run.
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-tools: ## Install what is measured beside us and what makes load: beanstalkd, h2load (Debian, as root).
+	@{ command -v beanstalkd && command -v h2load && command -v nghttp; } >/dev/null || { \
+	  apt-get update && apt-get install --yes beanstalkd nghttp2-client; }
+	@beanstalkd -v; h2load --version
 
 soak: $(DEV) ## Run the long tests: kill -9, power cuts, millions of model steps. Hours.
 	@command -v strace >/dev/null || echo "no strace: power cuts will be left out; make soak-tools"

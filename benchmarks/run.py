@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks import depth, memory, sqlite, wakeup, ws  # noqa: E402  # found by the line above
+from benchmarks import depth, doors, memory, sqlite, wakeup, ws  # noqa: E402  # found by the line above
 from benchmarks.harness import Plan, Row, machine, table  # noqa: E402
 
 SUBJECTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
@@ -22,6 +22,7 @@ SUBJECTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "sqlite": sqlite.rows,
     "depth": depth.rows,
     "wakeup": wakeup.rows,
+    "doors": doors.rows,
     "ws": ws.rows,
 }
 

@@ -1,9 +1,10 @@
-"""WebSocket: the messages a second of one connection, and how soon one that waits has its own.
+"""WebSocket: the messages of one connection beside beanstalkd, and how soon one wakes a consumer.
 
-The server is a process of its own, on the memory backend, so that the protocol is what is measured;
-the client is one connection of the ``websockets`` library, and costs about as much as the server.
-A message goes all the way: published, delivered, acknowledged, in batches of 100 with 8 of them
-under way. Latency runs from before one connection publishes to when another has the message.
+The servers are processes of their own, ours on the memory backend, beanstalkd without its log; each
+client is one connection that costs less than the server. A message goes all the way: published,
+delivered, acknowledged, in batches of 100 with several of them under way. beanstalkd knows no
+batches: there 100 commands go in one write. Latency runs from before one connection of the
+``websockets`` library publishes to when another has the message.
 """
 
 from __future__ import annotations
@@ -11,22 +12,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import Any
 
 import msgspec
 
-from benchmarks.harness import CONTENT, ROOT, Case, Goal, Plan, Row, absent, compare, single
+from benchmarks import processes
+from benchmarks.harness import CONTENT, Case, Goal, Plan, Row, absent, compare, single, spread
 from benchmarks.peers import find
+from benchmarks.processes import Served
 
 BATCH = 100
-UNDER_WAY = 8
 
 
 def rows(plan: Plan) -> Iterator[Row]:
@@ -37,39 +35,47 @@ def rows(plan: Plan) -> Iterator[Row]:
         for name in ("median", "p99")
     }
     late["median"].goal = Goal(250, at_least=False)
-    if find("websockets") is None or find("uvicorn") is None:
+    if find("websockets") is None or find("uvicorn") is None or find("uvloop") is None:
         yield absent(row, "supersoniq[server]")
         return
-    batches = plan.pick(600, 200, 4)
-    with _server() as address:
-        yield compare(
-            plan,
-            row,
-            Case("MessagePack", _rate(address, True, batches)),
-            Case("JSON", _rate(address, False, batches)),
-        )
+    with processes.supersoniq() as ours, processes.beanstalkd() as beanstalkd:
+        if beanstalkd is None:
+            yield absent(row, "beanstalkd (make bench-tools)")
+        else:
+            yield _beside(plan, row, ours, beanstalkd)
         count = plan.pick(500, 150, 5)
+        address = ours.address.replace("http:", "ws:") + "/ws"
         yield from single(plan, lambda: asyncio.run(_latency(address, count)), late)
 
 
-@contextmanager
-def _server() -> Iterator[str]:
-    program = (
-        "from supersoniq.adapters.http.serve import serve\n"
-        "serve('memory://', port=0, on_started=lambda url: print(url, flush=True))\n"
+def _beside(plan: Plan, row: Row, ours: Served, beanstalkd: Served) -> Row:
+    from benchmarks import sockets, tubes
+
+    count = plan.pick(600, 200, 8) * BATCH
+    spent: dict[Served, list[float]] = {ours: [], beanstalkd: []}
+
+    def measured(served: Served, carry: Callable[[], float]) -> float:
+        before = served.cpu()
+        rate = carry()
+        spent[served].append(served.cpu() - before)
+        return rate
+
+    row.goal = Goal(4)
+    compare(
+        plan,
+        row,
+        Case(
+            "MessagePack",
+            lambda: measured(ours, lambda: sockets.carry(ours.address, True, BATCH, count)),
+        ),
+        Case(
+            f"beanstalkd, {BATCH} pipelined",
+            lambda: measured(beanstalkd, lambda: tubes.carry(beanstalkd.address, BATCH, count)),
+        ),
     )
-    command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip().replace("http:", "ws:") + "/ws"
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(20)
-
-
-def _rate(address: str, binary: bool, batches: int) -> Callable[[], float]:
-    return lambda: asyncio.run(_carry(address, binary, batches))
+    pairs = zip(spent[beanstalkd][1:], spent[ours][1:], strict=True)
+    row.note = f"by processor time {spread([theirs / mine for theirs, mine in pairs], 'x')}"
+    return row
 
 
 class _Line:
@@ -103,31 +109,6 @@ def _connect(address: str, binary: bool) -> Any:
 
     name = Subprotocol(f"supersoniq.v1.{'msgpack' if binary else 'json'}")
     return connect(address, subprotocols=[name], compression=None, max_size=None)
-
-
-async def _carry(address: str, binary: bool, batches: int) -> float:
-    """Publish, get and acknowledge messages; gives how many a second."""
-    content: Any = CONTENT if binary else CONTENT.decode()
-    async with _connect(address, binary) as socket:
-        line = _Line(socket, binary)
-        messages = [{"content": content}] * BATCH
-        await line.send(type="subscribe", id=0, mode="work", credit=UNDER_WAY * BATCH)
-        await line.hear("ok")
-        started = time.perf_counter()
-        published = 0
-        done = 0
-        while done < batches * BATCH:
-            while published < batches and published * BATCH - done < UNDER_WAY * BATCH:
-                published += 1
-                await line.send(type="publish", id=published, messages=messages)
-            delivered = (await line.hear("deliver"))["messages"]
-            done += len(delivered)
-            acks = [{"receipt": each["receipt"], "outcome": "ack"} for each in delivered]
-            await line.send(type="settle", id="s", settlements=acks)
-        await line.send(type="ping", id="end")
-        while (await line.hear("ok"))["id"] != "end":
-            pass
-        return done / (time.perf_counter() - started)
 
 
 async def _latency(address: str, count: int) -> dict[str, float]:
