@@ -79,6 +79,8 @@ def convert(value: Any, kind: type[T], *, texts: bool = False) -> T:
         made = msgspec.convert(value, kind, strict=not texts)
     except msgspec.ValidationError as error:
         raise _explained(str(error), value, kind) from None
+    except UnicodeEncodeError:
+        raise InvalidArgument("body", value, "has a lone surrogate in a member's name") from None
     if texts:
         for name in value:
             if getattr(made, name) is None:  # msgspec would take "null" for it

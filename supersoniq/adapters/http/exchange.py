@@ -191,7 +191,7 @@ class Exchange:
         """
         limit = self.limits.max_body if limit is None else limit
         length = self.header(b"content-length")
-        if length is not None and length.isdecimal() and int(length) > limit:
+        if length is not None and length.isdecimal() and len(length) < 20 and int(length) > limit:
             raise too_large(limit, int(length))
         try:
             return await self.service.body_deadline.within(self._pieces(limit))

@@ -76,7 +76,7 @@ def _asked(exchange: Exchange, kind: str, raw: bytes) -> list[Any]:
             asked = _packed.decode(raw)
         else:
             asked = msgspec.convert(decode.loads(raw, exchange.limits.max_depth), list[AnyOpIn])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidArgument("body", None, f"is no batch of operations: {error}") from None
     if len(asked) > exchange.limits.max_batch:
         rule = f"takes at most {exchange.limits.max_batch} operations at once"

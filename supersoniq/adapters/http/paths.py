@@ -63,8 +63,11 @@ class Paths(Router):
         if raw and raw.decode("latin-1") != scope["path"]:
             scope = _whole(scope, unquote(raw.decode("latin-1")))
         if scope["type"] == "http":
-            # An encoded slash is part of a name, never a border between two.
-            found = None if b"%2f" in raw.lower() else self.find(_below(scope))
+            found = self.find(_below(scope))
+            if found is not None and b"%2f" in raw.lower():
+                # An encoded slash is part of a name, never a border between two; no name has one.
+                await self.default(scope, receive, send)
+                return
             if found is not None:
                 endpoint, scope["path_params"] = found
                 await endpoint(scope, receive, send)
