@@ -8,6 +8,8 @@ A client of HTTP/1.1 can hold a connection by doing nothing, in five ways:
   holds for what comes after a head and is no body: trailers, extensions of chunks.
 - It says a body slowly. That is for the app to bound, which knows how large and how slow a body may
   be (``adapters/http/deadlines.py``).
+  What still comes of a body when its request was answered (413) is thrown away, up to ``discard``
+  bytes: most clients look for their answer when they have sent all, and a close would lose it.
 - It stays without a request. uvicorn closes it after a while, here after ``idle_timeout``.
 - It does not read its answer. The app bounds that while it sends; afterwards it is bounded here: a
   client has to take 64 KiB in ``send_timeout`` seconds, or what is left of the answer.
@@ -72,6 +74,8 @@ class H1Protocol(HttpToolsProtocol):
         self.timeout_keep_alive: float = self._limits.idle_timeout  # type: ignore[assignment]
         self._owed = 0
         """Bytes that came since the last one that was of use to somebody."""
+        self._discarded = 0
+        """Bytes of a body that came after its answer."""
         self._late: asyncio.TimerHandle | None = None
         self._cut: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -105,6 +109,16 @@ class H1Protocol(HttpToolsProtocol):
         elif self._late is not None:
             self._nothing_owed()
 
+    def on_message_begin(self) -> None:
+        self._discarded = 0
+        super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            self._owed -= len(body)
+        super().on_body(body)
+
     # What is missing.
 
     def _look(self, size: int) -> None:
@@ -119,8 +133,10 @@ class H1Protocol(HttpToolsProtocol):
             if seen is None or seen[0] is not cycle.body or seen[1] != self._body[1]:
                 self._owed = 0
                 return
-        self._owed += size
-        if self._owed > self._limits.header_list:
+        self._owed = max(self._owed + size, 0)
+        if self._discarded > self._limits.discard:
+            self._close()
+        elif self._owed > self._limits.header_list:
             self._refuse(431, "the request's header fields are too large")
         elif not self._is_busy():
             self._wait_for_head()

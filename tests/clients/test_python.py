@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -26,6 +27,7 @@ WAYS: list[tuple[Open, str, str]] = [
     (over_aiohttp, "1.1", "clear"),
     (over_aiohttp, "1.1", "tls"),
 ]
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 Work = Callable[[Client, Served, str], Awaitable[None]]
 Do = Callable[[Work], None]
 
@@ -42,6 +44,7 @@ def do(request: pytest.FixtureRequest) -> Do:
                 await work(client, server, version)
 
         asyncio.run(main())
+        gc.collect()  # what a client forgot to close is told of here, and not in another test
 
     return do
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.adapters.sockets import Client, dial
@@ -167,8 +167,10 @@ def test_the_handshake(server: Served) -> None:
             assert not one.protocol.extensions  # compression was offered
             await asyncio.wait_for(await one.ping(), PATIENCE)
             await one.send(b"binary where text was agreed on")
-            types = [json.loads(frame)["type"] async for frame in one]
+            types = [json.loads(await one.recv())["type"] for _ in range(2)]
             assert types == ["welcome", "bye"]
+            with pytest.raises(ConnectionClosed):
+                await one.recv()
             assert one.close_code == 4400
 
     run(main)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import functools
 import shutil
 import subprocess
@@ -121,8 +123,6 @@ def test_the_first_bytes_may_come_one_by_one() -> None:
 
 def test_who_says_nothing_is_cut() -> None:
     async def main() -> None:
-        import dataclasses
-
         limits = dataclasses.replace(LIMITS, head_timeout=0.1)
         async with serving(app, limits=limits) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -165,5 +165,32 @@ def test_curl(secure: bool, tmp_path: Path) -> None:
             assert (code, out) == (0, "3000002 2")
             code, out = await shell("curl", "-sS", "--http1.1", "-k", "-d", "hello", url(server))
             assert (code, out) == (0, "1.1 hello")
+
+    run(main)
+
+
+@pytest.mark.parametrize("much", [False, True])
+def test_http_1_1_throws_away_what_comes_after_an_early_answer(much: bool) -> None:
+    """Most clients look for their answer when they have sent all of the body."""
+
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await say(send, b"too large", 413)
+
+    async def main() -> None:
+        limits = dataclasses.replace(LIMITS, discard=500_000 if much else 5_000_000)
+        async with serving(early, limits=limits) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
+            for _ in range(2):
+                writer.write(head)
+                assert await reader.readuntil(b"too large")
+                for _ in range(10):
+                    writer.write(bytes(100_000))
+                    await writer.drain()
+                if much:
+                    with contextlib.suppress(ConnectionError):
+                        assert await asyncio.wait_for(reader.read(), 5) == b""
+                    break
+            writer.transport.abort()
 
     run(main)
