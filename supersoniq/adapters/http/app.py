@@ -33,6 +33,7 @@ def create_app(
     max_batch: int = Limits.max_batch,
     max_wait: float = Limits.max_wait,
     max_answer: int = Limits.max_answer,
+    max_answers: int = Limits.max_answers,
     line_batch: int = Limits.line_batch,
     body_timeout: float = Limits.body_timeout,
     send_timeout: float = Limits.send_timeout,
@@ -57,7 +58,8 @@ def create_app(
         max_depth: levels of arrays and objects in a JSON body; 64.
         max_batch: messages in one request; 10,000.
         max_wait: seconds that a lease request may wait; 60.
-        max_answer: bytes of content in one answer, beyond which it ends early; 16 MiB.
+        max_answer: bytes of content in one answer, beyond which it ends early; 4 MiB.
+        max_answers: bytes of all answers together that wait to be taken; 32 MiB.
         line_batch: lines of an NDJSON body that are published together; 500.
         body_timeout: seconds within which a body must arrive; 30.
         send_timeout: seconds within which a client must make room for an answer; 30.
@@ -83,6 +85,7 @@ def create_app(
         max_batch=max_batch,
         max_wait=max_wait,
         max_answer=max_answer,
+        max_answers=max_answers,
         line_batch=line_batch,
         body_timeout=body_timeout,
         send_timeout=send_timeout,

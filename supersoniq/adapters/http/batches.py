@@ -21,10 +21,12 @@ from supersoniq.core.ops import AnyOp, Browse, Delete, Follow, Followed, Look, T
 from supersoniq.wire.answers import Answer, Answers, BrowseOut, Fault, spelled
 from supersoniq.wire.operations import AnyOpIn
 
-__all__ = ["GAP", "Batch", "Ear", "Step", "checked"]
+__all__ = ["CONTENTS", "GAP", "Batch", "Ear", "Step", "checked"]
 
 AT_ONCE = 16
 """Operations with answers of any size that are carried out before their sizes are looked at."""
+CONTENTS = Take | Browse | Look | Follow
+"""Operations that give contents."""
 GAP = 0.002
 """Seconds between two words on what stirred, at the least."""
 
@@ -174,7 +176,7 @@ def _waves(steps: list[Step]) -> Iterator[list[Step]]:
     wave: list[Step] = []
     large = 0
     for step in steps:
-        if isinstance(step, Take | Browse | Look | Follow):
+        if isinstance(step, CONTENTS):
             large += 1
             if large > AT_ONCE:
                 yield wave

@@ -28,12 +28,15 @@ __all__ = ["browse", "cancel", "explain", "look"]
 
 PAGE = 100
 """Messages on a page, unless asked otherwise."""
+FIRST_STEP, LAST_STEP = 16, 64
+"""Messages that are read from a store at a time: at first, and at most."""
 
 
 @described(
     query=BrowseQuery,
     gives={200: Gives.json("A page, in publish order.", list[MessageOut], fields=["Link"])},
     errors=[InvalidId, QueueNotFound, MessageNotFound],
+    refusals=(503,),
 )
 async def browse(exchange: Exchange) -> Reply:
     """``GET .../messages``: in publish order, a page with a ``Link`` to the next one."""
@@ -45,25 +48,48 @@ async def browse(exchange: Exchange) -> Reply:
     checks.integer("limit", limit, 1, most)
     after = None if asked.after is None else _cursor(asked.after)
     op = Browse(queue, status_of(asked.status), after, limit)
-    found: list[Message] = await exchange.service.call(op)
-    page: list[MessageOut] = []
-    size = 0
-    for message in found:
-        size += len(message.content)
-        if page and size > exchange.limits.max_answer:
-            break
-        page.append(MessageOut.of(message, asked.content))
-    links: list[tuple[bytes, bytes]] = []
-    if page and (len(found) == limit or len(page) < len(found)):
-        query = {**exchange.parameters(), "after": page[-1].id}
-        address = exchange.address(f"{exchange.at_queue()}/messages")
-        links.append((b"link", b'<%s?%s>; rel="next"' % (address, urlencode(query).encode())))
-    return reply(page, 200, links)
+    answers = exchange.service.answers
+    async with answers.reading():
+        room = answers.room(exchange.limits.max_answer)
+        found, more = await _read(exchange, op, room)
+        page = [MessageOut.of(message, asked.content) for message in found]
+        links: list[tuple[bytes, bytes]] = []
+        if more:
+            query = {**exchange.parameters(), "after": page[-1].id}
+            address = exchange.address(f"{exchange.at_queue()}/messages")
+            links.append((b"link", b'<%s?%s>; rel="next"' % (address, urlencode(query).encode())))
+        return reply(page, 200, links)
+
+
+async def _read(exchange: Exchange, op: Browse, room: int) -> tuple[list[Message], bool]:
+    """A page of as many bytes as there is room for, and whether there may be more after it.
+
+    A store that copies what it gives (all but memory do) is asked for a few at a time: only what it
+    has given tells how large they are.
+    """
+    direct = exchange.service.engine.backend.direct is not None
+    found: list[Message] = []
+    step = op.limit if direct else FIRST_STEP
+    while True:
+        after = parse_id(found[-1].id) if found else op.after
+        part = Browse(op.queue, op.status, after, min(step, op.limit - len(found)))
+        got: list[Message] = await exchange.service.call(part)
+        for message in got:
+            room -= len(message.content)
+            if room < 0 and found:
+                return found, True
+            found.append(message)
+        if len(got) < part.limit:
+            return found, False
+        if len(found) == op.limit:
+            return found, True
+        step = min(2 * step, LAST_STEP)
 
 
 @described(
     query=LookQuery,
     gives={200: Gives.json("It.", MessageOut)},
+    refusals=(503,),
     errors=[QueueNotFound, MessageNotFound],
 )
 async def look(exchange: Exchange) -> Reply:
@@ -71,6 +97,7 @@ async def look(exchange: Exchange) -> Reply:
     exchange.accepts(JSON)
     queue, number = exchange.queue(), exchange.id()
     encoding = exchange.query(LookQuery).content
+    exchange.service.answers.room(exchange.limits.max_answer)
     message: Message = await exchange.service.call(Look(queue, number))
     return reply(MessageOut.of(message, encoding))
 

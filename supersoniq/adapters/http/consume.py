@@ -38,6 +38,7 @@ TURNS = 3
 @described(
     body=Body({JSON: LeaseRequest}, required=False),
     gives={200: Gives.json("Those leased; none if there was none in time.", list[LeaseOut])},
+    refusals=(503,),
 )
 async def lease(exchange: Exchange) -> None:
     """``POST .../leases``: messages as soon as there are any, or none after ``wait``.
@@ -59,6 +60,7 @@ async def lease(exchange: Exchange) -> None:
         length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
 
     engine = exchange.service.engine
+    exchange.service.answers.room(limits.max_answer)
 
     def take(seconds: float) -> Coroutine[Any, Any, Batch]:
         return engine.take(
@@ -72,7 +74,7 @@ async def lease(exchange: Exchange) -> None:
             held = (await take(0)).leases  # at once: nobody can leave meanwhile
         if not held and (wait or not direct):
             held = await _patiently(exchange, take(wait))
-        held, surplus = _fitting(held, limits.max_answer)
+        held, surplus = _fitting(held, exchange.service.answers.room(limits.max_answer))
         engine.release_soon(surplus)
         answer = [LeaseOut.of_lease(each, asked.content) for each in held]
         await exchange.answer(reply(answer))

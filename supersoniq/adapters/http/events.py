@@ -20,6 +20,7 @@ import msgspec
 
 from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply
+from supersoniq.adapters.http.feed import Feed
 from supersoniq.adapters.http.forms import EventsQuery, Line
 from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
@@ -67,7 +68,7 @@ async def events(exchange: Exchange) -> Reply | None:
     await exchange.service.call(Describe(queue))
     if exchange.method == "HEAD":
         return Reply(200, kind=kind)
-    watch = Watch(exchange.service.engine, queue, since, kinds, _ready)
+    watch = Feed(exchange.service.engine, queue, since, kinds, _ready)
     try:
         await watch.start()
         while await exchange.receive() is not None:

@@ -8,7 +8,7 @@ answer has one too, and a handler that takes long learns at once that its client
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -259,11 +259,20 @@ class Exchange:
         if self.scope["method"] == "HEAD":
             body = b""
         self.started = True
-        await self.service.send_deadline.within(self._say(status, head, body))
+        await self._waiting(len(body), self._say(status, head, body))
 
     async def _say(self, status: int, head: Fields, body: bytes) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _waiting(self, size: int, saying: Awaitable[None]) -> None:
+        """Say so many bytes in time, and count them as long as they are not taken."""
+        answers = self.service.answers
+        answers.size += size
+        try:
+            await self.service.send_deadline.within(saying)
+        finally:
+            answers.size -= size
 
     async def begin(self, kind: str, fields: Fields) -> None:
         """Begin an answer that is sent in pieces."""
@@ -278,7 +287,7 @@ class Exchange:
             TimeoutError: the client does not take it.
         """
         message = {"type": "http.response.body", "body": body, "more_body": not last}
-        await self.service.send_deadline.within(self._send(message))
+        await self._waiting(len(body), self._send(message))
 
     async def while_present(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that may go on for ever, until the server stops.

@@ -29,9 +29,12 @@ class Limits:
     """Messages published, leased, settled or browsed with one request."""
     max_wait: float = 60.0
     """Seconds that a lease request may wait."""
-    max_answer: int = 16 * 1024 * 1024
+    max_answer: int = 4 * 1024 * 1024
     """Bytes of content in one answer, unless a single message is larger. A page or a lease ends
     early there."""
+    max_answers: int = 32 * 1024 * 1024
+    """Bytes of all answers together that wait for their clients to take them. Large answers get
+    smaller as it fills up, and are refused with 503 when it is full."""
     line_batch: int = 500
     """Lines of an NDJSON body that are published together."""
     body_timeout: float = 30.0

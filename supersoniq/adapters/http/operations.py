@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from supersoniq.adapters.http import decode
-from supersoniq.adapters.http.batches import GAP, Batch, Ear, Step, checked
+from supersoniq.adapters.http.batches import CONTENTS, GAP, Batch, Ear, Step, checked
 from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply, encode
 from supersoniq.adapters.http.forms import StirsLine, StirsRequest
@@ -47,6 +47,7 @@ Operations = Annotated[
 @described(
     body=Body({JSON: Operations, MSGPACK: Operations}, limit="max_batch_body"),
     gives={200: Gives("What each gave, in their order.", {JSON: Answers, MSGPACK: Answers})},
+    refusals=(503,),
     picky=False,
 )
 async def operations(exchange: Exchange) -> None:
@@ -58,7 +59,10 @@ async def operations(exchange: Exchange) -> None:
     raw = await exchange.body(exchange.limits.max_batch_body)
     steps = [checked(each) for each in _asked(exchange, kind, raw)]
     put = _pack if kind == MSGPACK else encode
-    work = Batch(exchange.service.engine, put, exchange.limits.max_answer)
+    room = exchange.limits.max_answer
+    if any(isinstance(step, CONTENTS) for step in steps):
+        room = exchange.service.answers.room(room)
+    work = Batch(exchange.service.engine, put, room)
     try:
         if work.engine.direct is not None:
             await work.carry_out(steps)  # at once: nobody can leave meanwhile

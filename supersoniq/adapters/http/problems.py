@@ -88,6 +88,7 @@ REFUSALS = {
     415: "unsupported-media-type",
     426: "upgrade-required",
     500: "internal-error",
+    503: "too-busy",
 }
 """The codes of what is wrong with a request whatever the queue, and of a bug."""
 
@@ -98,7 +99,7 @@ class Refusal(Exception):
     def __init__(self, status: int, detail: str, *, allow: Iterable[str] = (), **data: Any) -> None:
         super().__init__(detail)
         code = REFUSALS[status]
-        late = status == 408
+        late = status in (408, 503)
         self.problem = Problem(
             type=URN + code,
             title=code.replace("-", " ").capitalize(),

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cache
 from typing import Any
 
+from supersoniq.adapters.http.answers import Answers
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
@@ -40,6 +41,8 @@ class Service:
         self.document = cache(document)
         self.body_deadline = Deadlines(limits.body_timeout)
         self.send_deadline = Deadlines(limits.send_timeout)
+        self.answers = Answers(limits.max_answers)
+        """What large answers take together."""
         self.draining = False
         """Whether nobody shall be kept waiting any more."""
         self._staying: set[Callable[[], None]] = set()

@@ -7,60 +7,17 @@ moved on without it; one that does not read at all is cut, as any connection is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from supersoniq.adapters.http.feed import CHUNK, Feed, size_of
 from supersoniq.adapters.http.wire import Encoding
 from supersoniq.adapters.ws.frames import EventsOut
-from supersoniq.api.engine import Engine
-from supersoniq.api.watch import Watch
-from supersoniq.core.messages import Event, EventKind
-from supersoniq.core.ops import Follow, Followed
+from supersoniq.core.messages import Event
 
 if TYPE_CHECKING:
     from supersoniq.adapters.ws.session import Session
 
-__all__ = ["Broadcast", "Feed"]
-
-CHUNK = 256 * 1024
-"""Bytes of content in one frame, unless a single message is larger."""
-MOST = 500
-"""Events read at a time."""
-FIRST_GUESS = 16
-"""Events read at a time before any was seen."""
-
-
-class Feed(Watch):
-    """A watch that reads as many events at a time as fit into a few frames."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        queue: str,
-        since: int | None,
-        kinds: frozenset[EventKind],
-        ensure: Callable[[], Awaitable[None]],
-    ) -> None:
-        super().__init__(engine, queue, since, kinds, ensure)
-        self._limit = FIRST_GUESS
-
-    def more(self, room: int) -> list[Event]:
-        """Events that are here already, up to so many bytes of content."""
-        found: list[Event] = []
-        while self._ready and room > 0:
-            room -= _size(self._ready[0])
-            if room >= 0:
-                found.append(self._ready.popleft())
-        return found
-
-    async def _follow(self) -> Followed:
-        op = Follow(self._queue, self.offset, self._kinds, self._limit)
-        followed: Followed = await self._engine.call(op)
-        events = followed.events
-        if events:
-            average = sum(map(_size, events)) // len(events)
-            self._limit = max(1, min(MOST, 4 * CHUNK // average))
-        return followed
+__all__ = ["Broadcast"]
 
 
 class Broadcast:
@@ -97,13 +54,8 @@ class Broadcast:
                 assert event is not None
                 self._first = None
                 await session.outbox.room()
-                events = [event, *feed.more(CHUNK - _size(event))]
+                events = [event, *feed.more(CHUNK - size_of(event))]
                 told = [session.codec.event(each, self._encoding) for each in events]
                 session.put(EventsOut(subscription=self.number, events=told))
         finally:
             feed.stop()
-
-
-def _size(event: Event) -> int:
-    """About the bytes that an event takes."""
-    return 64 + (0 if event.message is None else len(event.message.content))

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.feed import Feed
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import Verdict
-from supersoniq.adapters.ws.broadcast import Broadcast, Feed
+from supersoniq.adapters.ws.broadcast import Broadcast
 from supersoniq.adapters.ws.frames import (
     Credit,
     Listen,

@@ -28,7 +28,7 @@ CHUNK = 256 * 1024
 """Bytes of content in one frame, unless a single message is larger."""
 BATCH = 1024 * 1024
 """Bytes of content in one look, if messages are about as large as the last ones were."""
-FIRST_GUESS = 32 * 1024
+FIRST_GUESS = 128 * 1024
 """How large messages are held to be before any was seen."""
 PAUSE = 0.2, 5.0
 """Seconds to wait after the store did not answer: at first, at last."""

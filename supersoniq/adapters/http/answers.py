@@ -1,0 +1,57 @@
+"""The memory that large answers take, of all clients together.
+
+One answer is bounded by ``max_answer``. But a client may ask for a hundred at the same time and
+read none of them, and each would wait in memory for as long as ``send_timeout``. So what waits is
+counted. Answers get smaller while there is much of it (pages, leases and batches may always end
+early), each a quarter of what is left; and when nearly nothing is left, a request for contents is
+refused before it touches anything. Small answers are always given.
+
+Reading is one at a time: what a store gives back is as large as its messages are, which nobody
+knows before, and only what then fits is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from supersoniq.adapters.http.problems import Refusal
+
+__all__ = ["Answers"]
+
+LEAST = 256 * 1024
+"""Bytes under which nothing large is begun any more."""
+
+
+class Answers:
+    """Answers that wait to be taken.
+
+    Args:
+        limit: bytes that they may have together.
+    """
+
+    __slots__ = ("_lock", "_loop", "limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        """Bytes that wait now."""
+        self._lock: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def room(self, most: int) -> int:
+        """Bytes of content that an answer may have now, ``most`` at most.
+
+        Raises:
+            Refusal: there is no room; a retry can find some.
+        """
+        left = self.limit - self.size
+        if left < min(LEAST, self.limit):
+            raise Refusal(503, "too many large answers wait for clients that do not read them")
+        return max(1, min(most, left // 4))
+
+    def reading(self) -> asyncio.Lock:
+        """To be held while messages are read from a store and written as an answer."""
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._loop is not loop:
+            self._lock, self._loop = asyncio.Lock(), loop
+        return self._lock
