@@ -246,15 +246,15 @@ def request_head(method: str, path: str) -> Fields:
 
 @asynccontextmanager
 async def visiting(
-    server: H3Server | int, host: str = "127.0.0.1", **options: Any
+    server: H3Server | int, host: str = "127.0.0.1", local: str | None = None, **options: Any
 ) -> AsyncIterator[Client]:
-    """A connection to a server; nothing is asked of its certificate."""
+    """A connection to a server, from an address; nothing is asked of the certificate."""
     port = server if isinstance(server, int) else server.port
     configuration = QuicConfiguration(
         alpn_protocols=["h3"], verify_mode=ssl.CERT_NONE, idle_timeout=10.0, **options
     )
     transport, client = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Client(QuicConnection(configuration=configuration)), (host, 0)
+        lambda: Client(QuicConnection(configuration=configuration)), (local or host, 0)
     )
     try:
         client.connect((host, port, 0, 0) if ":" in host else (host, port))

@@ -100,6 +100,17 @@ class Framing(H3Connection):
         """Whether nothing more is taken of a stream."""
         return stream_id in self._deaf
 
+    def awaits_head(self, stream_id: int) -> bool:
+        """Whether a request has begun whose head is not there."""
+        stream = self._stream.get(stream_id)
+        return (
+            stream is not None
+            and stream.headers_recv_state == HeadersState.INITIAL
+            and stream.session_id is None
+            and not stream.receiving_ended
+            and stream_id not in self._deaf
+        )
+
     def ignore(self, stream_id: int) -> None:
         """Take no more of a stream."""
         self._quic.forget(stream_id)

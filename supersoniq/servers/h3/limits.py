@@ -25,7 +25,10 @@ class Limits:
         header_bytes: bytes of a request's header fields, as they are sent.
         message_bytes: bytes of a WebSocket message.
         sessions: WebTransport sessions on a connection; with none it is not offered.
+        head_timeout: seconds in which a request's head arrives whole.
         idle_timeout: seconds of silence after which a connection is over.
+        unused_timeout: seconds without any request after which a connection is closed, silent or
+            not: its place is wanted by others.
         keep_alive: seconds after which a silent connection with open requests is pinged.
         cancels: requests that a client may cancel at a stroke, before it is shown out.
         cancels_per_second: how fast it earns new ones.
@@ -40,7 +43,9 @@ class Limits:
     header_bytes: int = 16 * 1024
     message_bytes: int = 4 * 1024 * 1024
     sessions: int = 4
+    head_timeout: float = 10.0
     idle_timeout: float = 30.0
+    unused_timeout: float = 60.0
     keep_alive: float = 10.0
     cancels: int = 500
     cancels_per_second: float = 50.0

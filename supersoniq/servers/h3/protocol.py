@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import ErrorCode
@@ -77,7 +77,11 @@ class Protocol(QuicConnectionProtocol):
         self.requests = Requests(self, app, server, root_path)
         self._over = False
         self._cancels = Allowance(limits.cancels, limits.cancels_per_second)
-        self._ping: asyncio.TimerHandle | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._heads: dict[int, float] = {}
+        """Until when the heads of requests have time, those first that have begun first."""
+        self._used = self._loop.time()
+        self._set("unused", limits.unused_timeout, self._on_unused)
 
     # What the loop calls. Nothing here raises.
 
@@ -157,6 +161,12 @@ class Protocol(QuicConnectionProtocol):
     def _data(self, event: StreamDataReceived) -> None:
         stream_id = event.stream_id
         events, used = self.framing.receive(event)
+        if not self.framing.awaits_head(stream_id):
+            self._heads.pop(stream_id, None)
+        elif stream_id % 4 == 0 and stream_id not in self._heads:
+            self._heads[stream_id] = self._loop.time() + self.limits.head_timeout
+            if "head" not in self._timers:
+                self._set("head", self.limits.head_timeout, self._on_slow_head)
         for each in events:
             self._http(each)
         # Framing is used up at once; content when the app has it; what nobody will read, never.
@@ -206,29 +216,66 @@ class Protocol(QuicConnectionProtocol):
 
     def _lose(self, stream_id: int, why: str) -> None:
         self.blocked.discard(stream_id)
+        self._heads.pop(stream_id, None)
         self.requests.lose(stream_id, why)
         self.requests.sessions.close(stream_id)
 
     def _end(self, why: str) -> None:
         self._over = True
-        if self._ping is not None:
-            self._ping.cancel()
-            self._ping = None
+        for name in list(self._timers):
+            self._timers.pop(name).cancel()
+        self._heads.clear()
         self.requests.lose_all(why)
         self.blocked.clear()
 
     def stay_alive(self) -> None:
         """Keep the way through NATs open while there is work, and see whether anybody is there."""
-        if self._ping is None and not self._over:
-            self._ping = self._loop.call_later(self.limits.keep_alive, self._keep_alive)
+        if "ping" not in self._timers:
+            self._set("ping", self.limits.keep_alive, self._keep_alive)
+
+    def used(self) -> None:
+        """A request has ended: the connection is of use."""
+        self._used = self._loop.time()
+
+    # Timers. Each is forgotten when it has come.
+
+    def _set(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        def come() -> None:
+            del self._timers[name]
+            with self._surviving():
+                action()
+
+        if not self._over:
+            self._timers[name] = self._loop.call_later(seconds, come)
 
     def _keep_alive(self) -> None:
-        self._ping = None
-        if (self.requests.tasks or self.requests.sessions) and not self._over:
-            with self._surviving():
-                self.quic.send_ping(0)
-                self.transmit()
+        if self.requests.tasks or self.requests.sessions:
+            self.quic.send_ping(0)
+            self.transmit()
             self.stay_alive()
+
+    def _on_slow_head(self) -> None:
+        now = self._loop.time()
+        while self._heads:
+            stream_id, end = next(iter(self._heads.items()))
+            if end > now:
+                self._set("head", end - now, self._on_slow_head)
+                break
+            del self._heads[stream_id]
+            with self.mending(stream_id):
+                self.framing.reset(stream_id, ErrorCode.H3_REQUEST_INCOMPLETE)
+        self.transmit()
+
+    def _on_unused(self) -> None:
+        now, timeout = self._loop.time(), self.limits.unused_timeout
+        if self.requests.tasks or self.requests.sessions:
+            self._used = now
+        left = self._used + timeout - now
+        if left > 0:
+            self._set("unused", left, self._on_unused)
+        else:
+            log.info("a connection is closed: nothing was asked for %g s", timeout)
+            self.close(ErrorCode.H3_NO_ERROR, "nothing is asked for")
 
     def leave(self) -> None:
         """Take no more requests; those that have begun may finish."""

@@ -160,6 +160,7 @@ class Requests:
             protocol.blocked.discard(stream_id)
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("a request ended with an error", exc_info=error)
+            protocol.used()
             protocol.transmit_soon()  # its client may open another one
 
         task.add_done_callback(done)
