@@ -1,7 +1,10 @@
-"""uvicorn's WebSocket protocol, with two bounds that it lacks, and one mistake mended.
+"""uvicorn's WebSocket protocol, with the bounds that it lacks, and one mistake mended.
 
 - It answers every ping, also of a client that reads none of the answers. Here such a client gets no
   more of them: a ping may go unanswered when a later one is there to be (RFC 6455, section 5.5.2).
+- It takes fragments of a message without end, as long as there is nothing in them. Here each counts
+  for some bytes at least.
+- It logs a traceback for a text that is no UTF-8. Here that is its client's fault, and no error.
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never. Here it gets a while for it, and is then cut.
 - Its ``shutdown`` breaks off, and with it the server's, at a connection that is just closing.
@@ -12,9 +15,13 @@ from __future__ import annotations
 import asyncio
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 __all__ = ["Protocol"]
+
+FRAGMENT = 64
+"""Bytes that a fragment counts for at least."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -36,6 +43,34 @@ class Protocol(WebSocketsSansIOProtocol):
             self.transport.close()  # both have said all
         else:
             super().shutdown()
+
+    def handle_cont(self, event: Frame) -> None:
+        if self.close_sent:
+            return
+        if len(self.frames) * FRAGMENT > self.config.ws_max_size:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, "the message has too many fragments")
+            return
+        super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                text = b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self._fail(CloseCode.INVALID_DATA, "a text is not UTF-8")
+                return
+            self.frames = []
+            self.queue.put_nowait({"type": "websocket.receive", "text": text})
+            if not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
+        else:
+            super().send_receive_event_to_app()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)

@@ -32,6 +32,9 @@ PIECE = 16384
 FRAGMENT = 64
 """Bytes that a fragment counts for at least."""
 
+PONGS = 16
+"""Pings that may come together for each to be answered; of more, the last is: RFC 6455, 5.5.3."""
+
 RESTART, NO_CODE, ABNORMAL = 1012, 1005, 1006
 
 
@@ -149,7 +152,7 @@ class WebSocket:
             self._gone = self._gone or _disconnect(ABNORMAL, "")
 
     async def _take(self, data: bytes) -> None:
-        ping: Ping | None = None
+        pings: list[Ping] = []
         self._frames.receive_data(data)
         for event in self._frames.events():
             if isinstance(event, TextMessage | BytesMessage):
@@ -162,14 +165,16 @@ class WebSocket:
                 if event.message_finished:
                     self._messages.append(self._whole(isinstance(event, TextMessage)))
             elif isinstance(event, Ping):
-                ping = event  # the last one is enough: RFC 6455, section 5.5.3
+                pings.append(event)
             elif isinstance(event, CloseConnection):
                 await self._closed(event)
                 return
             else:
                 assert isinstance(event, Pong)
-        if ping is not None:
-            await self.stream.write(self._frames.send(ping.response()))
+        if pings:
+            if len(pings) > PONGS:
+                del pings[:-1]
+            await self.stream.write(b"".join(self._frames.send(each.response()) for each in pings))
 
     def _whole(self, text: bool) -> Message:
         parts, self._parts, self._size = self._parts, [], 0

@@ -19,6 +19,7 @@ import uvicorn
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
+from supersoniq.servers.h1_websocket import Protocol as WebSockets
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.negotiate import ALPN, Negotiator, prepare
 
@@ -99,7 +100,7 @@ async def serving(
     config = uvicorn.Config(
         app,
         http=Ours,
-        ws="websockets-sansio",
+        ws=WebSockets,
         lifespan="off",
         log_config=None,
         access_log=False,

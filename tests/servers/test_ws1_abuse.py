@@ -1,0 +1,93 @@
+"""WebSockets over HTTP/1.1 whose frames are no good: closed with a code, and no word in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tracemalloc
+
+import pytest
+
+from benchmarks.abuse.attacks.sockets import BINARY, CLOSE, TEXT, close_code, frame
+from tests.servers.http2 import Receive, Running, Scope, Send, run, serving
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+        if message.get("text") == "end":
+            return await send({"type": "websocket.close"})
+
+
+async def talk(server: Running, *pieces: bytes) -> bytes:
+    """What comes back to this, until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(UPGRADE)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), 20)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (frame(TEXT, b"\xff"), 1007),
+        (frame(TEXT, b"\xce", fin=False) + frame(0, b"\xce"), 1007),
+        (frame(TEXT, b"x", fin=False) + frame(0, fin=False) * 2000, 1009),
+        (frame(BINARY, length=100_001), 1009),
+        (frame(BINARY, length=1 << 30), 1009),
+        (frame(TEXT, b"x", rsv1=True), 1002),
+        (frame(CLOSE, b"\x03\xe8"), 1000),
+    ],
+)
+def test_what_is_no_message_closes_with_its_code(
+    frames: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with serving(echo, ws_max_size=100_000) as server:
+            assert close_code(await talk(server, frames)) == code
+
+    with caplog.at_level(logging.WARNING):
+        run(main)
+    assert not caplog.records
+
+
+def test_fragments_of_a_text_are_one_message() -> None:
+    async def main() -> None:
+        async with serving(echo, ws_max_size=100_000) as server:
+            text = "a\u00e4\u20ac".encode()
+            parts = [frame(TEXT, text[:2], fin=False), frame(0, text[2:3], fin=False)]
+            # The second ends it, so that both echoes are there first.
+            heard = await talk(server, *parts, frame(0, text[3:]), frame(TEXT, b"end"))
+            assert heard.startswith(b"\x81" + bytes([len(text)]) + text + b"\x81\x03end")
+
+    run(main)
+
+
+def test_empty_fragments_take_no_memory() -> None:
+    async def main() -> None:
+        async with serving(echo, ws_max_size=1 << 20) as server:
+            many = frame(0, fin=False) * 10_000
+            tracemalloc.start()
+            try:
+                await talk(server, frame(TEXT, fin=False), *[many] * 30)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert peak < 16 << 20
+
+    run(main)
