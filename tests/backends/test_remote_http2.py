@@ -195,7 +195,7 @@ def test_large_requests_and_answers(door: str) -> None:
             reach(house.url, door, ca=ca) as broker,
         ):
             queue = broker.queue("q")
-            contents = [bytes([n]) * 1_000_000 for n in range(6)]
+            contents = [bytes([n]) * 1_000_000 for n in range(6 if door == "2" else 2)]
             await queue.publish_many(contents)
             got = await queue.get_many(10)
             assert [each.content for each in got] == contents

@@ -170,6 +170,60 @@ def test_over_tls() -> None:
     asyncio.run(main())
 
 
+def test_what_is_under_way_is_answered_before_the_server_leaves() -> None:
+    async def main() -> None:
+        async with House(MemoryBackend()) as house, reach(house.url, "ws", patience=0) as broker:
+            await broker.queues()
+            engine = house.broker.engine
+            begun, go_on = asyncio.Event(), asyncio.Event()
+            execute = house.broker.backend.execute
+
+            async def slow(batch: Any) -> list[Any]:
+                begun.set()
+                await go_on.wait()
+                return await execute(batch)
+
+            engine.direct = None
+            engine._coalescer._execute = slow
+            publish = ops.Publish("q", [supersoniq.Draft("x").entry])
+            before = asyncio.ensure_future(broker.backend.execute([publish]))
+            await begun.wait()
+            house.app.drain()
+            await asyncio.sleep(0)
+            after = asyncio.ensure_future(broker.backend.execute([publish]))
+            await asyncio.sleep(0.05)
+            assert not after.done()
+            go_on.set()
+            (stored,) = await before
+            assert [each.durability for each in stored] == ["memory"]
+            # It was sent when nothing was read any more: it is known not to be done.
+            (refused,) = await after
+            assert isinstance(refused, BackendUnavailable)
+            assert (await house.broker.queue("q").stats()).published == 1
+
+    asyncio.run(main())
+
+
+def test_under_a_prefix() -> None:
+    paths: list[str] = []
+
+    async def handle(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        paths.append(connection.request.path)
+        await connection.send(pack(WELCOME))
+        await connection.wait_closed()
+
+    async def main() -> None:
+        protocols = [Subprotocol("supersoniq.v1.msgpack")]
+        async with serve(handle, "127.0.0.1", 0, subprotocols=protocols) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            async with supersoniq.connect(f"ws://127.0.0.1:{port}/at/prefix/"):
+                pass
+
+    asyncio.run(main())
+    assert paths == ["/at/prefix/ws"]
+
+
 # Where there is no WebSocket.
 
 
@@ -329,9 +383,14 @@ async def breaks_off(connection: ServerConnection, asked: Any) -> None:
 
 
 async def says_goodbye(connection: ServerConnection, asked: Any) -> None:
-    bye = {"type": "bye", "code": 4429, "reason": "too-many-connections", "detail": "full"}
+    bye = {"type": "bye", "code": 4429, "reason": "x", "detail": "full", "unanswered": 0}
     await connection.send(pack(bye))
     await connection.close(4429)
+
+
+async def owes_an_answer(connection: ServerConnection, asked: Any) -> None:
+    await connection.send(pack({"type": "bye", "code": 1001, "reason": "x", "unanswered": 1}))
+    await connection.close(1001)
 
 
 async def in_pieces(connection: ServerConnection, asked: Any) -> None:
@@ -359,6 +418,7 @@ async def in_pieces(connection: ServerConnection, asked: Any) -> None:
         (closes, OutcomeUnknown),
         (breaks_off, OutcomeUnknown),
         (says_goodbye, BackendUnavailable),
+        (owes_an_answer, OutcomeUnknown),
         (in_pieces, int),
     ],
 )

@@ -186,3 +186,5 @@ class Bye(Out, tag="bye", kw_only=True):
     detail: str
     retry: bool
     retry_after: int = 0
+    unanswered: int
+    """Requests that were read and are not answered; all others without an answer were not done."""

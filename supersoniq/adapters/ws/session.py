@@ -158,15 +158,6 @@ class Session:
 
     async def _say(self, farewell: Farewell, writer: asyncio.Task[None]) -> None:
         """Tell the client why, and close."""
-        bye = self.codec.write(
-            Bye(
-                code=farewell.code,
-                reason=farewell.reason,
-                detail=farewell.detail or farewell.reason,
-                retry=farewell.retry_after is not None,
-                retry_after=farewell.retry_after or 0,
-            )
-        )
         try:
             async with asyncio.timeout(PATIENCE):
                 while self._pending:
@@ -174,6 +165,17 @@ class Session:
                     await self._less.wait()
         except TimeoutError:
             log.info("a connection ends with %d requests under way", self._pending)
+        bye = self.codec.write(
+            Bye(
+                code=farewell.code,
+                reason=farewell.reason,
+                detail=farewell.detail or farewell.reason,
+                retry=farewell.retry_after is not None,
+                retry_after=farewell.retry_after or 0,
+                # If it does not read, answers that wait for it are dropped.
+                unanswered=self._pending or int(writer.done()),
+            )
+        )
         try:
             async with asyncio.timeout(PATIENCE):
                 if writer.done():

@@ -73,7 +73,14 @@ class Http2(Link, asyncio.Protocol):
         super().__init__()
         self._host = host
         self._scheme = "https" if secure else "http"
-        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self._h2 = H2Connection(
+            H2Configuration(
+                client_side=True,
+                header_encoding="utf-8",
+                validate_outbound_headers=False,  # they are right, and it would take as long again
+                normalize_outbound_headers=False,
+            )
+        )
         told = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW}
         self._h2.local_settings = Settings(client=True, initial_values=told)
         self._transport: asyncio.Transport

@@ -7,6 +7,9 @@ outside, and that is the one thing that must be known here.
 **Cancellation.** A caller that gives up has its connection closed: what the server leases for an
 answer that nobody reads would otherwise stay with this connection. The store above never does so.
 
+**A server that stops** says goodbye, and of how many requests it has read it owes the answer. If it
+owes none, all that was under way was certainly not done.
+
 **A dead peer** is found by silence. If nothing has come for a while it is pinged; if then still
 nothing comes, the connection is over, and all that was under way is of unknown outcome.
 """
@@ -40,8 +43,6 @@ SILENCE = 10.0
 """Seconds without a word after which the server is pinged, and again after which it is gone."""
 LINGER = 1.0
 """Seconds for the last words to leave."""
-NOBODY_READ = "too-many-connections"
-"""The reason of a farewell before which no request was looked at."""
 
 # Its loggers would tell of every connection that is lost, which is told here in other ways.
 _log = logging.getLogger("supersoniq.websockets")
@@ -63,7 +64,7 @@ class Heard(msgspec.Struct):
     durability: str = ""
     limits: dict[str, Any] = {}
     code: int = 0
-    reason: str = ""
+    unanswered: int = -1
     detail: str = ""
 
 
@@ -300,7 +301,7 @@ class Socket(asyncio.Protocol):
             return
         if self._timer is not None:
             self._timer.cancel()
-        unread = self._bye is not None and self._bye.reason == NOBODY_READ
+        unread = self._bye is not None and self._bye.unanswered == 0
         told = self._bye.detail if self._bye is not None and self._bye.detail else words(error)
         self._lost = BackendUnavailable(told) if unread else OutcomeUnknown(told)
         self._roomy.set()
