@@ -24,8 +24,8 @@ from supersoniq.backends.memory import MemoryBackend  # noqa: E402
 from supersoniq.clock import SystemClock  # noqa: E402
 from supersoniq.core import rules  # noqa: E402
 from supersoniq.core.machine import Machine  # noqa: E402
-from supersoniq.core.messages import Entry, Published, prepare  # noqa: E402
-from supersoniq.core.ops import Outcome, Publish, Settle, Settlement, Take, Taken  # noqa: E402
+from supersoniq.core.messages import Entry, Lease, Published, prepare  # noqa: E402
+from supersoniq.core.ops import Configure, Outcome, Publish, Settle, Settlement, Take, Taken  # noqa: E402
 
 COUNT, ROUNDS = 20_000, 9
 NOW = 2_000_000_000_000
@@ -125,6 +125,27 @@ async def inside(watch: Watch, size: int) -> None:
         for batch in verdicts:
             queue.settle(batch, NOW)
 
+    # One by one, the core has plain cases of its own.
+
+    async def publish_one() -> None:
+        for _ in times:
+            queue.publish_one(entries[0], NOW)
+
+    singles: list[tuple[Lease, int] | None] = []
+
+    async def take_one() -> None:
+        singles.extend([queue.take_one(NOW) for _ in times])
+
+    async def ack_one() -> None:
+        for single in singles:
+            assert single is not None
+            queue.ack_one(single[0], NOW)
+
+    if size == 1:
+        for work in (publish_one, take_one, ack_one):
+            await watch.step(f"the core's {work.__name__}", work)
+        await watch.step("  checks", checks)
+        return
     steps = (checks, records, answers, publish, take, settlements, settle)
     for number, work in enumerate(steps):
         core = "the core's " if number in (3, 4, 6) else "  "
@@ -154,9 +175,9 @@ async def around(watch: Watch) -> None:
 
     async def dispatch() -> None:
         assert backend.direct is not None
-        op = Take("q")
+        backend.direct(Configure("q"))
         for _ in range(COUNT):
-            backend.direct(op)
+            backend.direct.lease("q")
 
     for work in (coroutine, read_clock, operations, dispatch):
         await watch.step(work.__name__, work)

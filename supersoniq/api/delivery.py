@@ -164,7 +164,6 @@ class Delivery:
             self.lost = True
             engine.held.discard(self)
             raise
-        self.ending = True
         self.settled = _ACK
         engine.held.discard(self)
 

@@ -241,7 +241,7 @@ class Queue:
         engine.held.difference_update(deliveries)
         for delivery, verdict in zip(deliveries, verdicts, strict=True):
             if verdict is None:
-                delivery.ending, delivery.settled = True, acked
+                delivery.settled = acked
             else:
                 delivery.ending, delivery.lost = False, isinstance(verdict, LeaseLost)
         return list(verdicts)
