@@ -10,11 +10,11 @@ import pytest
 from tests.backends.served import hosted
 
 
-@pytest.fixture(params=["memory", "sqlite", "http"])
+@pytest.fixture(params=["memory", "sqlite", "http", "ws"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A store of one's own."""
-    if request.param == "http":
+    if request.param in ("http", "ws"):
         with hosted() as address:
-            yield address
+            yield address.replace("http", request.param, 1)
     else:
         yield "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/store.db"
