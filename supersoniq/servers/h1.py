@@ -17,20 +17,22 @@ A client of HTTP/1.1 can hold a connection by doing nothing, in five ways:
 Nearly always a request arrives whole and in time. So nothing of this costs a timer then, and next
 to nothing else: what has to be looked at is looked at only when something is missing.
 
-To stop, idle connections are closed at once. Over TLS asyncio then waits for the client to say
-goodbye as well, which one that is idle does not do, since it does not read. TLS does not ask for it
-(RFC 8446, section 6.1): such a connection is cut as soon as our own goodbye has left.
+A connection that was closed may go on for long: see ``closing.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from supersoniq.servers.closing import all_taken
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.joining import Joining
 
@@ -42,10 +44,10 @@ __all__ = ["H1Protocol", "problem"]
 
 log = logging.getLogger("supersoniq.servers")
 
-SETTLED = 1.0
-"""Seconds after which an answer that left the app has also left the process, if it is read."""
-GOODBYE = 0.1
-"""Seconds in which TLS's goodbye leaves."""
+PATIENCE = 1.0
+"""Seconds between two looks at a connection that was closed."""
+HASTE = 0.05
+"""The same, when the server stops."""
 STEP = 65536
 """Bytes of an answer that are taken in ``send_timeout``."""
 
@@ -72,6 +74,7 @@ class H1Protocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits or Limits()
         self.timeout_keep_alive: float = self._limits.idle_timeout  # type: ignore[assignment]
+        self._active: RequestResponseCycle | None = None
         self._owed = 0
         """Bytes that came since the last one that was of use to somebody."""
         self._discarded = 0
@@ -79,6 +82,8 @@ class H1Protocol(HttpToolsProtocol):
         self._late: asyncio.TimerHandle | None = None
         self._cut: asyncio.TimerHandle | None = None
         self._unsent = 0
+        self._unsent_since = 0.0
+        self._stopping = False
         self._body: tuple[bytearray, int] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -90,11 +95,22 @@ class H1Protocol(HttpToolsProtocol):
         for timer in (self._late, self._cut):
             if timer is not None:
                 timer.cancel()
+        # uvicorn tells the newest request alone, which is not the one at work if there are several.
+        for cycle in (self._active, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
+        self._stop_waiting()  # from here on it is another protocol's
         self.transport = self._joining.transport  # frames are whole by themselves
         super().handle_websocket_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -184,18 +200,18 @@ class H1Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
-            self._watch(self._on_unread)
+            self._see_out()
 
     def timeout_keep_alive_handler(self) -> None:
         self._close()
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
-        self._watch(self._on_unread)
+        self._see_out()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch(self._on_unread)
+        self._watch(self._limits.send_timeout)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -205,39 +221,51 @@ class H1Protocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self._stop_waiting()
-        if not self.transport.is_closing():
-            self.transport.close()
-            self._watch(self._on_unread)
+        self.transport.close()
+        self._see_out()
 
-    def _watch(self, action: Callable[[], None]) -> None:
+    def _see_out(self) -> None:
+        """It was closed: look whether it is over."""
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+        self._watch(HASTE if self._stopping else PATIENCE)
+
+    def _watch(self, seconds: float) -> None:
         if self._cut is None:
             self._unsent = self.transport.get_write_buffer_size()
-            self._cut = self.loop.call_later(self._limits.send_timeout, action)
+            self._unsent_since = self.loop.time()
+            self._cut = self.loop.call_later(seconds, self._on_unread)
 
     def _on_unread(self) -> None:
-        self._cut = None
         left = self.transport.get_write_buffer_size()
-        if left and left <= self._unsent - STEP:
-            self._watch(self._on_unread)
-        else:
+        now, closing = self.loop.time(), self.transport.is_closing()
+        if closing and all_taken(self.transport):
+            self.transport.abort()
+            return
+        if left <= self._unsent - STEP:
+            self._unsent, self._unsent_since = left, now
+        due = self._unsent_since + self._limits.send_timeout
+        if now >= due:
             log.info("HTTP/1.1 connection cut: the client reads nothing")
             self.transport.abort()
+            return
+        wait = min(due - now, HASTE if self._stopping else PATIENCE) if closing else due - now
+        self._cut = self.loop.call_later(wait, self._on_unread)
 
     # The end.
 
     def shutdown(self) -> None:
         """Stop gracefully: close when nothing is under way, else after the answer."""
-        settled = self.loop.time() - SETTLED
-        timer = self.timeout_keep_alive_task
-        if timer is not None:
-            settled = timer.when() - self.timeout_keep_alive
+        self._stopping = True
+        if self.pipeline and self._active is not None:
+            # Those that have not begun are the client's to send again, elsewhere.
+            self.pipeline.clear()
+            self.cycle = self._active
         super().shutdown()
         if self.transport.is_closing():
             self._stop_waiting()
-            if self._cut is not None:
-                self._cut.cancel()
-            wait = max(settled + SETTLED - self.loop.time(), GOODBYE)
-            self._cut = self.loop.call_later(wait, self.transport.abort)
+            self._see_out()
 
 
 def problem(

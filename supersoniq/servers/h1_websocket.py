@@ -6,7 +6,8 @@
   for some bytes at least.
 - It logs a traceback for a text that is no UTF-8. Here that is its client's fault, and no error.
 - It closes a connection once all that was written has been taken, which of a client that does not
-  read is never. Here it gets a while for it, and is then cut.
+  read is never, and over TLS once the client has said goodbye twice. Here it gets a while to take
+  what was written, and is cut when it has (``closing.py``).
 - Its ``shutdown`` breaks off, and with it the server's, at a connection that is just closing.
 """
 
@@ -17,6 +18,8 @@ import asyncio
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
+
+from supersoniq.servers.closing import all_taken
 
 __all__ = ["Protocol"]
 
@@ -30,6 +33,10 @@ class Protocol(WebSocketsSansIOProtocol):
     linger = 10.0
     """Seconds to take what was written, after the app is done with the connection."""
 
+    look = 0.05
+    """Seconds between two looks at a connection that was closed."""
+
+    _end = 0.0
     _cut: asyncio.TimerHandle | None = None
 
     def handle_ping(self) -> None:
@@ -75,7 +82,15 @@ class Protocol(WebSocketsSansIOProtocol):
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
         if not self.disconnected:
-            self._cut = self.loop.call_later(self.linger, self.transport.abort)
+            self._end = self.loop.time() + self.linger
+            self._see_out()
+
+    def _see_out(self) -> None:
+        left = self._end - self.loop.time()
+        if left <= 0 or (self.transport.is_closing() and all_taken(self.transport)):
+            self.transport.abort()
+        else:
+            self._cut = self.loop.call_later(min(self.look, left), self._see_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cut is not None:

@@ -33,21 +33,21 @@ LIMITS = Limits(send_timeout=2.0, head_timeout=2.0, push_patience=0.5)
 
 
 @functools.cache
-def _authority() -> trustme.CA:
+def authority() -> trustme.CA:
     return trustme.CA()
 
 
 @functools.cache
 def server_tls() -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _authority().issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    authority().issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context
 
 
 @functools.cache
 def client_tls(*protocols: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    _authority().configure_trust(context)
+    authority().configure_trust(context)
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context

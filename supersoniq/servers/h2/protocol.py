@@ -71,6 +71,12 @@ class H2Protocol(asyncio.Protocol):
         self._idle = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection's, as long as it is one; uvicorn's own protocols have it too."""
+        assert self._transport is not None
+        return self._transport
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

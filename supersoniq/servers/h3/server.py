@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 
@@ -18,6 +19,8 @@ from supersoniq.servers.h3.protocol import Protocol
 from supersoniq.servers.request import App
 
 __all__ = ["H3Server", "udp_beside", "udp_socket"]
+
+log = logging.getLogger("supersoniq.servers.h3")
 
 SOCKET_BUFFER = 4 * 1024 * 1024
 LAST_WORDS = 0.5
@@ -115,6 +118,9 @@ class H3Server:
             for patience in (grace, LAST_WORDS):
                 if tasks := _tasks(listener):
                     _, late = await asyncio.wait(tasks, timeout=patience)
+                    if late and patience == grace:
+                        text = "%d requests over HTTP/3 did not end within the grace time: cut"
+                        log.warning(text, len(late))
                     for task in late:
                         task.cancel()
             await self._drain(listener)

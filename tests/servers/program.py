@@ -1,0 +1,70 @@
+"""``supersoniq serve`` as a process of its own, with a certificate that the clients here trust."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from tests.servers.http2 import Running, authority
+
+
+class Program(Running):
+    """A server process."""
+
+    def __init__(self, process: Process, said: dict[str, Any]) -> None:
+        url = said["url"]
+        super().__init__(cast(Any, None), int(url.rpartition(":")[2]), url.startswith("https"))
+        self.process = process
+        self.said = said
+        self.told = ""
+        """What it has written to standard error, once it is over."""
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def over(self, seconds: float = 40) -> int:
+        """Wait for its end; gives the exit status."""
+        _, err = await asyncio.wait_for(self.process.communicate(), seconds)
+        self.told = err.decode()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+def certificate(folder: Path) -> str:
+    """A chain with its key, for localhost."""
+    path = folder / "chain.pem"
+    pair = authority().issue_cert("localhost", "127.0.0.1")
+    pair.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return str(path)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, *words: str, secure: bool = False, strict: tuple[str, ...] = ("-W", "error")
+) -> AsyncIterator[Program]:
+    """Run it on a file in a folder."""
+    tls = ("--certfile", certificate(folder)) if secure else ()
+    store = f"sqlite:///{folder}/store.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *strict, "-m", "supersoniq",
+        "serve", "--port", "0", "--backend", store, *tls, *words,
+        stdout=PIPE, stderr=PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        assert line, (await process.stderr.read()).decode()
+        yield Program(process, json.loads(line))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
