@@ -16,9 +16,9 @@ from websockets.typing import Origin, Subprotocol
 
 import supersoniq
 from supersoniq.adapters import create_app
+from supersoniq.adapters.access import Origins
 from supersoniq.adapters.ws.codec import CODECS, BadFrame, Unreadable
 from supersoniq.adapters.ws.frames import Ping, Publish, Request
-from supersoniq.adapters.ws.gate import Gate
 from supersoniq.core.messages import Entry
 from tests.adapters.sockets import dial, served
 
@@ -354,7 +354,7 @@ def test_what_is_the_same_host(origin: str, host: str, scheme: str, same: bool) 
     headers = [(b"origin", origin.encode()), (b"host", host.encode())]
     scope: dict[str, Any] = {"headers": headers, "scheme": scheme}
     if same:
-        Gate().admit(scope)
+        Origins().admit(scope)
     else:
         with pytest.raises(supersoniq.PermissionDenied):
-            Gate().admit(scope)
+            Origins().admit(scope)

@@ -290,7 +290,7 @@ def test_a_proxy_that_begins_to_refuse_later(monkeypatch: pytest.MonkeyPatch) ->
         async with House(MemoryBackend()) as house, reach(house.url, "ws") as broker:
             queue = broker.queue("q")
             await queue.publish("1")
-            monkeypatch.setattr(house.app.sockets._gate, "admit", _nobody)
+            monkeypatch.setattr("supersoniq.adapters.ws.endpoint._subprotocol", _nobody)
             house.cut()
             await queue.publish("2", key="2")
             assert transport(broker).leases_stay

@@ -65,7 +65,7 @@ async def ready(exchange: Exchange) -> Reply:
         raise Closed("the server")
     try:
         async with asyncio.timeout(PATIENCE):
-            await exchange.service.engine.call(Queues())
+            await exchange.service.broker.engine.call(Queues())
     except TimeoutError:
         raise BackendUnavailable(f"no answer within {PATIENCE:g} s") from None
     return reply(Health())

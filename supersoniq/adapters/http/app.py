@@ -6,19 +6,23 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketClose
 
+from supersoniq.adapters.access import Origins
+from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.endpoint import Endpoint
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.adapters.http.openapi import openapi
 from supersoniq.adapters.http.paths import Paths
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.adapters.http.routes import ROUTES
-from supersoniq.adapters.http.service import Receive, Scope, Send, Service
+from supersoniq.adapters.http.service import Service
 from supersoniq.adapters.ws.endpoint import Sockets
 from supersoniq.api.broker import Broker
+from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
 
 __all__ = ["App", "create_app"]
@@ -45,6 +49,7 @@ def create_app(
     max_requests: int = Limits.max_requests,
     max_outbox: int = Limits.max_outbox,
     allow_origins: Iterable[str] = (),
+    auth: Verifier | None = None,
 ) -> App:
     """An ASGI app for a broker's queues: to be served alone, or mounted under any prefix.
 
@@ -70,8 +75,9 @@ def create_app(
         max_credit: deliveries that one WebSocket may hold unsettled; 10,000.
         max_requests: requests of one WebSocket that are under way; 1,000.
         max_outbox: bytes that wait to be sent to one WebSocket; 4 MiB.
-        allow_origins: origins whose web pages may open a WebSocket, beside those of this host;
-            ``"*"`` is any.
+        allow_origins: origins whose web pages may call this, beside those of this host, such as
+            ``https://app.example.com``; ``"*"`` is any.
+        auth: whose tokens are accepted; ``None``: whoever reaches this app may do everything.
 
     Raises:
         InvalidSetting: one of them cannot be.
@@ -97,7 +103,10 @@ def create_app(
         max_requests=max_requests,
         max_outbox=max_outbox,
     )
-    return App(Service(broker, limits, lambda: openapi(ROUTES, limits)), allow_origins)
+    if auth is not None and not isinstance(auth, Verifier):
+        raise InvalidSetting("auth", auth, "is no Verifier of supersoniq.auth")
+    origins = Origins(allow_origins)
+    return App(Service(broker, limits, lambda: openapi(ROUTES, limits), auth, origins))
 
 
 class App(Starlette):
@@ -105,19 +114,26 @@ class App(Starlette):
 
     Args:
         service: what the handlers share.
-        allow_origins: whose pages may open a WebSocket, beside those of this host.
     """
 
-    def __init__(self, service: Service, allow_origins: Iterable[str] = ()) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__()
         self.service = service
-        self.sockets = Sockets(service, allow_origins)
+        self.sockets = Sockets(service)
         self._nothing = Endpoint(service, {})
         self.router = Paths(
             {path: Endpoint(service, each) for path, each in ROUTES.items()}, _lifespan
         )
         self.router.routes.append(WebSocketRoute("/ws", self.sockets, name="websocket"))
         self.router.default = self._not_found
+        if service.origins.allowed:
+            self.add_middleware(
+                CORSMiddleware,
+                allow_origins=sorted(service.origins.allowed),
+                allow_methods=["GET", "POST", "PUT", "DELETE"],
+                allow_headers=["authorization", "content-type", "last-event-id", "prefer"],
+                expose_headers=["link", "location", "retry-after", "www-authenticate"],
+            )
 
     def drain(self) -> None:
         """End every long poll, event stream and WebSocket, so that the server can stop.
@@ -158,7 +174,7 @@ async def _lifespan(app: App) -> AsyncIterator[None]:
     if ours:
         await service.broker.open()
     try:
-        await service.names()
+        await service.begin()
         yield
     finally:
         service.drain()

@@ -12,6 +12,7 @@ from supersoniq.adapters.http.forms import BrowseQuery, Explanation, LookQuery
 from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.wire import MessageOut
 from supersoniq.api.queue import status_of
+from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
 from supersoniq.core.errors import (
     IllegalMove,
@@ -33,6 +34,7 @@ FIRST_STEP, LAST_STEP = 16, 64
 
 
 @described(
+    takes=[Verb.BROWSE],
     query=BrowseQuery,
     gives={200: Gives.json("A page, in publish order.", list[MessageOut], fields=["Link"])},
     errors=[InvalidId, QueueNotFound, MessageNotFound],
@@ -67,13 +69,13 @@ async def _read(exchange: Exchange, op: Browse, room: int) -> tuple[list[Message
     A store that copies what it gives (all but memory do) is asked for a few at a time: only what it
     has given tells how large they are.
     """
-    direct = exchange.service.engine.backend.direct is not None
+    direct = exchange.engine.backend.direct is not None
     found: list[Message] = []
     step = op.limit if direct else FIRST_STEP
     while True:
         after = parse_id(found[-1].id) if found else op.after
         part = Browse(op.queue, op.status, after, min(step, op.limit - len(found)))
-        got: list[Message] = await exchange.service.call(part)
+        got: list[Message] = await exchange.call(part)
         for message in got:
             room -= len(message.content)
             if room < 0 and found:
@@ -87,6 +89,7 @@ async def _read(exchange: Exchange, op: Browse, room: int) -> tuple[list[Message
 
 
 @described(
+    takes=[Verb.BROWSE],
     query=LookQuery,
     gives={200: Gives.json("It.", MessageOut)},
     refusals=(503,),
@@ -98,11 +101,12 @@ async def look(exchange: Exchange) -> Reply:
     queue, number = exchange.queue(), exchange.id()
     encoding = exchange.query(LookQuery).content
     exchange.service.answers.room(exchange.limits.max_answer)
-    message: Message = await exchange.service.call(Look(queue, number))
+    message: Message = await exchange.call(Look(queue, number))
     return reply(MessageOut.of(message, encoding))
 
 
 @described(
+    takes=[Verb.MANAGE],
     gives={204: Gives("It is gone.")},
     errors=[QueueNotFound, MessageNotFound, IllegalMove, MessageLeased],
     picky=False,
@@ -111,11 +115,12 @@ async def cancel(exchange: Exchange) -> Reply:
     """``DELETE .../messages/{id}``."""
     queue, number = exchange.queue(), exchange.id()
     exchange.no_query()
-    await exchange.service.call(Cancel(queue, number))
+    await exchange.call(Cancel(queue, number))
     return Reply(204)
 
 
 @described(
+    takes=[Verb.BROWSE],
     gives={200: Gives.json("Why, in a sentence.", Explanation)},
     errors=[QueueNotFound, MessageNotFound],
 )
@@ -124,7 +129,7 @@ async def explain(exchange: Exchange) -> Reply:
     exchange.accepts(JSON)
     queue, number = exchange.queue(), exchange.id()
     exchange.no_query()
-    sentence: str = await exchange.service.call(Explain(queue, number))
+    sentence: str = await exchange.call(Explain(queue, number))
     return reply(Explanation(format_id(number), queue, sentence))
 
 

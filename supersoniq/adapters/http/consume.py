@@ -17,6 +17,7 @@ from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import LeaseOut, Verdict
 from supersoniq.api.waiting import Batch
+from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument, QueueNotFound, SupersoniqError
 from supersoniq.core.messages import Lease
@@ -36,6 +37,7 @@ TURNS = 3
 
 
 @described(
+    takes=[Verb.CONSUME],
     body=Body({JSON: LeaseRequest}, required=False),
     gives={200: Gives.json("Those leased; none if there was none in time.", list[LeaseOut])},
     refusals=(503,),
@@ -59,7 +61,7 @@ async def lease(exchange: Exchange) -> None:
     if asked.lease is not None:
         length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
 
-    engine = exchange.service.engine
+    engine = exchange.engine
     exchange.service.answers.room(limits.max_answer)
 
     def take(seconds: float) -> Coroutine[Any, Any, Batch]:
@@ -89,7 +91,7 @@ async def _patiently(exchange: Exchange, taking: Coroutine[Any, Any, Batch]) -> 
     Raises:
         Gone: the client left meanwhile; what it should have got is released.
     """
-    engine = exchange.service.engine
+    engine = exchange.engine
     held: Sequence[Lease] = ()
     with exchange.presence() as presence:
         task = asyncio.ensure_future(taking)
@@ -125,6 +127,7 @@ def _fitting(held: Sequence[Lease], size: int) -> tuple[Sequence[Lease], Sequenc
 
 
 @described(
+    takes=[Verb.CONSUME],
     body=Body({JSON: Settlements}),
     gives={200: Gives.json("A verdict on each, in their order.", list[Verdict])},
     errors=[QueueNotFound],
@@ -149,7 +152,7 @@ async def settle(exchange: Exchange) -> Reply:
         except InvalidArgument as error:
             answers.append(_verdict(decode.within(error, f"[{number}]")))
     if settlements:
-        results = iter(await exchange.service.engine.call(Settle(queue, settlements)))
+        results = iter(await exchange.engine.call(Settle(queue, settlements)))
         answers = [_verdict(next(results)) if each is None else each for each in answers]
     return reply(answers)
 

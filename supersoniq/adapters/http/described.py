@@ -15,6 +15,7 @@ import msgspec
 
 from supersoniq.adapters.http.decode import Nothing
 from supersoniq.adapters.http.media import JSON
+from supersoniq.auth.scopes import Verb
 from supersoniq.core.errors import SupersoniqError
 
 __all__ = ["Body", "Described", "Gives", "described", "description_of"]
@@ -74,6 +75,11 @@ class Described:
     """Whether it may need more room in the store."""
     picky: bool = True
     """Whether it heeds ``Accept``."""
+    takes: Sequence[Verb] = ()
+    """The verbs of which a caller needs one on the queue; none: it is open to everybody. What is
+    asked for in the body (``POST /operations``) is held against the scope by itself."""
+    any_scope: bool = False
+    """Whether everybody with a token may call it, and gets what its scope lets it see."""
 
 
 _DESCRIBED: dict[Any, Described] = {}

@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
+from supersoniq.adapters.asgi import Receive, Scope, Send
+from supersoniq.adapters.http.described import description_of
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply
 from supersoniq.adapters.http.media import PROBLEM
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
-from supersoniq.adapters.http.service import Receive, Scope, Send, Service
+from supersoniq.adapters.http.service import Service
 from supersoniq.core.errors import SupersoniqError
 
 __all__ = ["Endpoint", "Handler", "problem_reply"]
 
 log = logging.getLogger("supersoniq.http")
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""What changes nothing, and whose answers a browser hides from a stranger's page."""
 Handler = Callable[[Exchange], Awaitable[Reply | None]]
 """Gives the answer, or ``None`` if it has sent one itself."""
 
@@ -31,6 +35,13 @@ class Endpoint:
     def __init__(self, service: Service, handlers: Mapping[str, Handler]) -> None:
         self._service = service
         self._handlers = dict(handlers)
+        self._guarded = {
+            method
+            for method, handler in handlers.items()
+            if (what := description_of(handler)).takes or what.any_scope
+        }
+        if "GET" in self._guarded:
+            self._guarded.add("HEAD")
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
         self._handlers["OPTIONS"] = self._options
@@ -43,6 +54,11 @@ class Endpoint:
             if handler is None:
                 allow = sorted(self._handlers)
                 raise Refusal(405, f"takes {', '.join(allow)}", allow=allow)
+            service = self._service
+            if scope["method"] not in SAFE:
+                service.origins.admit(scope)
+            if service.verifier is not None and scope["method"] in self._guarded:
+                exchange.caller = await service.identity.of(scope)
             answer = await handler(exchange)
             if answer is not None:
                 await exchange.answer(answer)

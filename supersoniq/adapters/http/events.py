@@ -26,11 +26,12 @@ from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import Encoding, EventOut
 from supersoniq.api.watch import Watch, event_kinds
+from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
 from supersoniq.core.errors import Closed, InvalidArgument, QueueNotFound, SupersoniqError
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Event, EventKind, Message
-from supersoniq.core.ops import Browse, Describe
+from supersoniq.core.ops import Browse, Follow
 from supersoniq.core.states import Status
 from supersoniq.wire.bounds import told
 
@@ -48,6 +49,7 @@ MAX_UNSURE = 4 * 1024 * 1024
 
 
 @described(
+    takes=[Verb.WATCH],
     query=EventsQuery,
     fields={"Last-Event-ID": LastEvent, "Prefer": str},
     gives={
@@ -65,10 +67,10 @@ async def events(exchange: Exchange) -> Reply | None:
     kinds = event_kinds(asked.kinds.split(","))
     since = _last_seen(exchange, asked.since)
     held = not _wants_no_wait(exchange)
-    await exchange.service.call(Describe(queue))
+    await exchange.call(Follow(queue))
     if exchange.method == "HEAD":
         return Reply(200, kind=kind)
-    watch = Feed(exchange.service.engine, queue, since, kinds, _ready)
+    watch = Feed(exchange.engine, queue, since, kinds, _ready)
     try:
         await watch.start()
         while await exchange.receive() is not None:
@@ -192,7 +194,7 @@ class _Stream:
         exchange, after = self._exchange, None
         while True:
             op = Browse(exchange.queue(), Status.READY, after, PAGE)
-            page: list[Message] = await exchange.service.call(op)
+            page: list[Message] = await exchange.call(op)
             for message in page:
                 await self._tell(Event(offset, EventKind.PUBLISHED, message.created_at, message))
             if len(page) < PAGE:

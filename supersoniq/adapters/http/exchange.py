@@ -14,14 +14,18 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
+from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.media import JSON, liking
 from supersoniq.adapters.http.presence import Presence
 from supersoniq.adapters.http.problems import Refusal
-from supersoniq.adapters.http.service import DEFAULT, Receive, Scope, Send, Service
+from supersoniq.adapters.http.service import DEFAULT, Service
+from supersoniq.api.engine import Engine
+from supersoniq.auth.tokens import Caller
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument
 from supersoniq.core.ids import parse_id
+from supersoniq.core.ops import AnyOp
 
 __all__ = ["Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
 
@@ -53,7 +57,18 @@ def reply(value: Any, status: int = 200, fields: Fields = ()) -> Reply:
 class Exchange:
     """One request, and the way to answer it."""
 
-    __slots__ = ("_headers", "_read", "_receive", "_send", "limits", "scope", "service", "started")
+    __slots__ = (
+        "_engine",
+        "_headers",
+        "_read",
+        "_receive",
+        "_send",
+        "caller",
+        "limits",
+        "scope",
+        "service",
+        "started",
+    )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
         self.service = service
@@ -61,10 +76,34 @@ class Exchange:
         self.scope = scope
         self.started = False
         """Whether the answer has begun."""
+        self.caller: Caller | None = None
+        """Who calls, where that is asked."""
+        self._engine: Engine | None = None
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._read = False
         self._receive = receive
         self._send = send
+
+    # What it does.
+
+    @property
+    def engine(self) -> Engine:
+        """What carries out its operations, as far as its caller may.
+
+        Raises:
+            Closed: the broker is not open.
+        """
+        if self._engine is None:
+            self._engine = self.service.engine_for(self.caller)
+        return self._engine
+
+    async def call(self, op: AnyOp) -> Any:
+        """Carry out an operation and give its result. The default queue is always there.
+
+        Raises:
+            SupersoniqError: as the operation says, or the caller may not do that.
+        """
+        return await self.service.call(self.engine, op)
 
     # The request.
 
@@ -323,7 +362,7 @@ class Exchange:
 
     def presence(self) -> Presence:
         """Watch whether the client stays; only after the whole body was read."""
-        return Presence(self.service, self._receive)
+        return Presence(self.service, self._receive, self.caller)
 
 
 def too_large(limit: int, size: int | None = None) -> Refusal:

@@ -20,6 +20,7 @@ from supersoniq.adapters.http.forms import (
 )
 from supersoniq.adapters.http.media import JSON
 from supersoniq.api.queue import status_of
+from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
 from supersoniq.core.errors import (
     IllegalMove,
@@ -27,15 +28,18 @@ from supersoniq.core.errors import (
     InvalidId,
     InvalidPolicy,
     MessageNotFound,
+    PermissionDenied,
     QueueFull,
     QueueNotFound,
 )
 from supersoniq.core.ids import parse_id
 from supersoniq.core.ops import (
     Configure,
+    Delete,
     Describe,
     Pause,
     Purge,
+    Queues,
     QueueStats,
     Redrive,
     Resume,
@@ -58,15 +62,20 @@ __all__ = [
 ]
 
 
-@described(gives={200: Gives.json("Their names.", list[QueueName])})
+@described(any_scope=True, gives={200: Gives.json("Their names.", list[QueueName])})
 async def names(exchange: Exchange) -> Reply:
     """``GET /queues``: their names, sorted."""
     exchange.accepts(JSON)
     exchange.no_query()
-    return reply(await exchange.service.names())
+    await exchange.service.begin()
+    return reply(await exchange.call(Queues()))
 
 
-@described(gives={200: Gives.json("It.", Description)}, errors=[QueueNotFound])
+@described(
+    takes=[Verb.BROWSE, Verb.MANAGE],
+    gives={200: Gives.json("It.", Description)},
+    errors=[QueueNotFound],
+)
 async def describe(exchange: Exchange) -> Reply:
     """``GET /queues/{queue}``: policy and figures."""
     exchange.accepts(JSON)
@@ -75,6 +84,7 @@ async def describe(exchange: Exchange) -> Reply:
 
 
 @described(
+    takes=[Verb.MANAGE],
     body=Body({JSON: PolicyChanges}, required=False),
     gives={
         200: Gives.json("It was there, and is changed.", Description),
@@ -89,7 +99,7 @@ async def configure(exchange: Exchange) -> Reply:
     exchange.no_query()
     queue = exchange.queue()
     changes = _changes(await exchange.json({}))
-    engine = exchange.service.engine
+    engine = exchange.engine
     try:
         await engine.call(Describe(queue))
         made = False
@@ -99,32 +109,46 @@ async def configure(exchange: Exchange) -> Reply:
     return await _described(exchange, queue, 201 if made else 200)
 
 
-@described(gives={204: Gives("It is gone.")}, errors=[QueueNotFound], picky=False)
+@described(
+    takes=[Verb.MANAGE], gives={204: Gives("It is gone.")}, errors=[QueueNotFound], picky=False
+)
 async def delete(exchange: Exchange) -> Reply:
     """``DELETE /queues/{queue}``: it and all it holds."""
     exchange.no_query()
-    await exchange.service.broker.delete_queue(exchange.queue())
+    await exchange.call(Delete(exchange.queue()))
+    exchange.engine.deletions += 1
     return Reply(204)
 
 
-@described(gives={200: Gives.json("Its figures.", QueueStats)}, errors=[QueueNotFound])
+@described(
+    takes=[Verb.METRICS, Verb.BROWSE, Verb.MANAGE],
+    gives={200: Gives.json("Its figures.", QueueStats)},
+    errors=[QueueNotFound],
+)
 async def stats(exchange: Exchange) -> Reply:
     """``GET /queues/{queue}/stats``."""
     exchange.accepts(JSON)
     exchange.no_query()
-    return reply(await exchange.service.call(Stats(exchange.queue())))
+    return reply(await exchange.call(Stats(exchange.queue())))
 
 
-@described(gives={200: Gives.json("By name.", dict[str, QueueStats])})
+@described(any_scope=True, gives={200: Gives.json("By name.", dict[str, QueueStats])})
 async def all_stats(exchange: Exchange) -> Reply:
     """``GET /stats``: the figures of every queue, by name."""
     exchange.accepts(JSON)
     exchange.no_query()
-    await exchange.service.names()
-    return reply(await exchange.service.broker.stats())
+    await exchange.service.begin()
+    found: dict[str, QueueStats] = {}
+    for name in await exchange.call(Queues()):
+        try:
+            found[name] = await exchange.call(Stats(name))
+        except (QueueNotFound, PermissionDenied):
+            continue  # deleted meanwhile, or no more than its name may be known
+    return reply(found)
 
 
 @described(
+    takes=[Verb.MANAGE],
     body=Body({JSON: PauseShape}, required=False),
     gives={200: Gives.json("Its state now.", PauseState)},
     errors=[QueueNotFound],
@@ -140,11 +164,12 @@ async def pause(exchange: Exchange) -> Reply:
         None if asked.until is None else checks.instant("until", asked.until),
         None if asked.duration is None else checks.duration("duration", asked.duration),
     )
-    await exchange.service.call(op)
+    await exchange.call(op)
     return await _pause_state(exchange, queue)
 
 
 @described(
+    takes=[Verb.MANAGE],
     body=Body({JSON: decode.Nothing}, required=False),
     gives={200: Gives.json("Its state now.", PauseState)},
     errors=[QueueNotFound],
@@ -153,11 +178,12 @@ async def resume(exchange: Exchange) -> Reply:
     """``POST .../resume``: give leases again."""
     queue = exchange.queue()
     await _asked(exchange, decode.Nothing)
-    await exchange.service.call(Resume(queue))
+    await exchange.call(Resume(queue))
     return await _pause_state(exchange, queue)
 
 
 @described(
+    takes=[Verb.MANAGE],
     body=Body({JSON: PurgeRequest}, required=False),
     gives={200: Gives.json("How many there were.", Purged)},
     errors=[QueueNotFound, IllegalMove],
@@ -166,11 +192,12 @@ async def purge(exchange: Exchange) -> Reply:
     """``POST .../purge``: drop every message of a status, or all that nobody holds or has done."""
     queue = exchange.queue()
     asked = await _asked(exchange, PurgeRequest)
-    count: int = await exchange.service.call(Purge(queue, status_of(asked.status)))
+    count: int = await exchange.call(Purge(queue, status_of(asked.status)))
     return reply(Purged(queue, count))
 
 
 @described(
+    takes=[Verb.MANAGE],
     body=Body({JSON: RedriveRequest}, required=False),
     gives={200: Gives.json("How many there were.", Redriven)},
     errors=[InvalidId, QueueNotFound, MessageNotFound, IllegalMove, QueueFull],
@@ -187,7 +214,7 @@ async def redrive(exchange: Exchange) -> Reply:
             rule = f"takes 1 to {exchange.limits.max_batch} ids; leave it out to mean any"
             raise InvalidArgument("ids", len(asked.ids), rule)
         numbers = [parse_id(text) for text in asked.ids]
-    count: int = await exchange.service.call(Redrive(queue, numbers, asked.limit))
+    count: int = await exchange.call(Redrive(queue, numbers, asked.limit))
     return reply(Redriven(queue, count))
 
 
@@ -215,8 +242,8 @@ async def _asked(exchange: Exchange, kind: type[decode.T]) -> decode.T:
 
 
 async def _described(exchange: Exchange, queue: str, status: int = 200) -> Reply:
-    policy: Policy = await exchange.service.call(Describe(queue))
-    figures: QueueStats = await exchange.service.call(Stats(queue))
+    policy: Policy = await exchange.call(Describe(queue))
+    figures: QueueStats = await exchange.call(Stats(queue))
     fields: list[tuple[bytes, bytes]] = []
     if status == 201:
         fields.append((b"location", exchange.address(f"/queues/{queue}")))
@@ -224,5 +251,5 @@ async def _described(exchange: Exchange, queue: str, status: int = 200) -> Reply
 
 
 async def _pause_state(exchange: Exchange, queue: str) -> Reply:
-    figures: QueueStats = await exchange.service.call(Stats(queue))
+    figures: QueueStats = await exchange.call(Stats(queue))
     return reply(PauseState(queue, figures.paused, figures.paused_until))

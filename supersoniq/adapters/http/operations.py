@@ -45,6 +45,7 @@ Operations = Annotated[
 
 
 @described(
+    any_scope=True,
     body=Body({JSON: Operations, MSGPACK: Operations}, limit="max_batch_body"),
     gives={200: Gives("What each gave, in their order.", {JSON: Answers, MSGPACK: Answers})},
     refusals=(503,),
@@ -62,7 +63,7 @@ async def operations(exchange: Exchange) -> None:
     room = exchange.limits.max_answer
     if any(isinstance(step, CONTENTS) for step in steps):
         room = exchange.service.answers.room(room)
-    work = Batch(exchange.service.engine, put, room)
+    work = Batch(exchange.engine, put, room)
     try:
         if work.engine.direct is not None:
             await work.carry_out(steps)  # at once: nobody can leave meanwhile
@@ -103,6 +104,7 @@ async def _watched(exchange: Exchange, work: Batch, steps: list[Step]) -> None:
 
 
 @described(
+    any_scope=True,
     body=Body({JSON: StirsRequest}),
     gives={200: Gives("Until the client leaves.", {NDJSON: StirsLine})},
     errors=[InvalidName],
@@ -120,7 +122,7 @@ async def stirs(exchange: Exchange) -> None:
     if not 0 < len(names) <= exchange.limits.max_batch:
         rule = f"takes 1 to {exchange.limits.max_batch} queues"
         raise InvalidArgument("queues", len(names), rule)
-    engine = exchange.service.engine
+    engine = exchange.engine
     ear = Ear()
     deaf = [engine.listen(name, partial(ear.hear, name)) for name in names]
     try:

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 from starlette.routing import Route, Router
 from starlette.types import Lifespan
 
+from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.endpoint import Endpoint
-from supersoniq.adapters.http.service import Receive, Scope, Send
 
 __all__ = ["Paths"]
 

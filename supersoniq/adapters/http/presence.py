@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from supersoniq.adapters.http.service import Receive, Service
+from supersoniq.adapters.asgi import Receive
+from supersoniq.adapters.http.service import Service
+from supersoniq.auth.tokens import Caller
 
 __all__ = ["Presence"]
 
@@ -12,14 +14,15 @@ __all__ = ["Presence"]
 class Presence:
     """Until when somebody who waits shall be kept waiting.
 
-    ``over`` is done when the client has left (``gone``) or the server wants to stop.
+    ``over`` is done when the client has left (``gone``), its token has expired, or the server wants
+    to stop.
     """
 
-    def __init__(self, service: Service, receive: Receive) -> None:
+    def __init__(self, service: Service, receive: Receive, caller: Caller | None) -> None:
         loop = asyncio.get_running_loop()
         self.gone = False
         self.over: asyncio.Future[None] = loop.create_future()
-        self._forget = service.stay(self._end)
+        self._forget = service.stay(self._end, caller)
         self._watcher = loop.create_task(self._watch(receive))
 
     def __enter__(self) -> Presence:

@@ -72,6 +72,10 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
             fields.append((b"retry-after", b"%d" % self.retry_after))
         if self.allow:
             fields.append((b"allow", self.allow.encode()))
+        if self.status == 401:
+            fields.append((b"www-authenticate", b'Bearer error="invalid_token"'))
+        if self.code == "permission-denied":
+            fields.append((b"www-authenticate", b'Bearer error="insufficient_scope"'))
         if self.status == 408:
             fields.append((b"connection", b"close"))
         if self.status == 426:

@@ -14,6 +14,7 @@ from supersoniq.adapters.http.limits import limit
 from supersoniq.adapters.http.media import JSON, NDJSON
 from supersoniq.adapters.http.problems import Refusal, problem_of
 from supersoniq.adapters.http.wire import Envelope, EnvelopeShape, PublishedOut, PublishQuery
+from supersoniq.auth.scopes import Verb
 from supersoniq.core.errors import (
     ContentTooLarge,
     InvalidArgument,
@@ -36,6 +37,7 @@ HEADER = "headers."
 
 
 @described(
+    takes=[Verb.PUBLISH],
     query=PublishQuery,
     free=(HEADER, Headers),
     body=Body(
@@ -78,13 +80,13 @@ async def _envelopes(exchange: Exchange, queue: str) -> Reply:
             raise decode.within(error, f"[{number}]") from None
     if not entries:
         return reply([])
-    stored: list[Published] = await exchange.service.call(Publish(queue, entries))
+    stored: list[Published] = await exchange.call(Publish(queue, entries))
     fresh = not all(each.duplicate for each in stored)
     return reply([_told(each) for each in stored], 201 if fresh else 200)
 
 
 async def _one(exchange: Exchange, queue: str, entry: Entry) -> Reply:
-    stored: list[Published] = await exchange.service.call(Publish(queue, (entry,)))
+    stored: list[Published] = await exchange.call(Publish(queue, (entry,)))
     told = _told(stored[0])
     location = (b"location", exchange.address(f"{exchange.at_queue()}/messages/{told.id}"))
     return reply(told, 200 if told.duplicate else 201, [location])
@@ -98,7 +100,7 @@ async def _lines(exchange: Exchange, queue: str) -> Reply:
     size = 0
 
     async def flush() -> None:
-        progress.add(await exchange.service.call(Publish(queue, batch)))
+        progress.add(await exchange.call(Publish(queue, batch)))
         batch.clear()
 
     limits = exchange.limits

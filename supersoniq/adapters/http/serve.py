@@ -153,7 +153,7 @@ async def _run(
     """The broker is opened around the server, so that its errors come out."""
     stop = asyncio.Event()
     async with broker:
-        await app.service.names()
+        await app.service.begin()
         serving = asyncio.ensure_future(
             plugin.serve(app, listener, settings, started=started, stop=stop)
         )

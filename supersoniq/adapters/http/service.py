@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from supersoniq.adapters.access import Guarded, Identity, Origins
 from supersoniq.adapters.http.answers import Answers
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
 from supersoniq.api.engine import Engine
+from supersoniq.auth.tokens import Caller, Verifier
 from supersoniq.core.errors import Closed, QueueNotFound
 from supersoniq.core.ops import AnyOp, Configure, Queues
 
-__all__ = ["DEFAULT", "Receive", "Scope", "Send", "Service"]
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+__all__ = ["DEFAULT", "Service"]
 
 Document = Callable[[], dict[str, Any]]
 
@@ -33,10 +31,22 @@ class Service:
         broker: open, or to be opened by whoever runs the app before the first request.
         limits: the app's bounds.
         document: makes the OpenAPI document, when it is first asked for.
+        verifier: establishes who is calling; ``None``: everybody may do everything.
+        origins: which web pages may call.
     """
 
-    def __init__(self, broker: Broker, limits: Limits, document: Document) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        limits: Limits,
+        document: Document,
+        verifier: Verifier | None = None,
+        origins: Origins | None = None,
+    ) -> None:
         self.broker = broker
+        self.verifier = verifier
+        self.identity = Identity(verifier)
+        self.origins = origins or Origins()
         self.limits = limits
         self.document = cache(document)
         self.body_deadline = Deadlines(limits.body_timeout)
@@ -47,14 +57,17 @@ class Service:
         """Whether nobody shall be kept waiting any more."""
         self._staying: set[Callable[[], None]] = set()
 
-    @property
-    def engine(self) -> Engine:
-        """What carries out operations.
+    def engine_for(self, caller: Caller | None) -> Engine:
+        """What carries out a caller's operations; ``None``: nobody has to say who it is.
 
         Raises:
             Closed: the broker is not open.
         """
-        return self.broker.engine
+        engine = self.broker.engine
+        if self.verifier is None:
+            return engine
+        assert caller is not None
+        return Guarded(engine, caller, self.verifier.now)
 
     def is_open(self) -> bool:
         """Whether the broker is open."""
@@ -63,35 +76,50 @@ class Service:
         except Closed:
             return False
 
-    async def call(self, op: AnyOp) -> Any:
+    async def call(self, engine: Engine, op: AnyOp) -> Any:
         """Carry out an operation and give its result. The default queue is there for all of them.
+
+        Args:
+            engine: the caller's.
+            op: what it asks for.
 
         Raises:
             SupersoniqError: as the operation says.
         """
-        engine = self.broker.engine
         try:
             return await engine.call(op)
         except QueueNotFound as error:
             if error.queue != DEFAULT:
                 raise
-        await engine.call(Configure(DEFAULT))
+        await self.begin()
         return await engine.call(op)
 
-    async def names(self) -> list[str]:
-        """The names of all queues, sorted; the default one is always among them."""
-        names: list[str] = await self.call(Queues())
-        if DEFAULT not in names:
-            await self.call(Configure(DEFAULT))
-            names = await self.call(Queues())
-        return names
+    async def begin(self) -> None:
+        """Have the default queue there."""
+        engine = self.broker.engine
+        if DEFAULT not in await engine.call(Queues()):
+            await engine.call(Configure(DEFAULT))
 
-    def stay(self, leave: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called when waiting must end; gives what takes that back."""
+    def stay(self, leave: Callable[[], None], caller: Caller | None = None) -> Callable[[], None]:
+        """Have a function called when waiting must end; gives what takes that back.
+
+        Args:
+            leave: called when the server wants to stop, or the caller's token expires.
+            caller: who waits, where that is known.
+        """
+        loop = asyncio.get_running_loop()
         if self.draining:
-            asyncio.get_running_loop().call_soon(leave)
+            loop.call_soon(leave)
         self._staying.add(leave)
-        return lambda: self._staying.discard(leave)
+        if self.verifier is None or caller is None:
+            return lambda: self._staying.discard(leave)
+        timer = loop.call_later(max(caller.expires - self.verifier.now(), 0), leave)
+
+        def forget() -> None:
+            timer.cancel()
+            self._staying.discard(leave)
+
+        return forget
 
     def drain(self) -> None:
         """End every long poll, with nothing, and every event stream, now and from now on."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 
+from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.endpoint import problem_reply
 from supersoniq.adapters.http.exchange import Exchange, Reply
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
-from supersoniq.adapters.http.service import Receive, Scope, Send, Service
+from supersoniq.adapters.http.service import Service
 from supersoniq.adapters.ws.codec import CODECS
 from supersoniq.adapters.ws.farewell import TOO_MANY
-from supersoniq.adapters.ws.gate import Gate
 from supersoniq.adapters.ws.requests import HANDLERS
 from supersoniq.adapters.ws.session import PATIENCE, Session
 from supersoniq.core.errors import Closed, InvalidArgument, SupersoniqError
@@ -25,27 +24,23 @@ class Sockets:
 
     Args:
         service: what they share.
-        allow_origins: whose pages may connect, beside those of this host.
-
-    Raises:
-        InvalidSetting: ``allow_origins`` cannot be.
     """
 
-    def __init__(self, service: Service, allow_origins: Iterable[str] = ()) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._gate = Gate(allow_origins)
         self._open: set[Session] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         await receive()  # websocket.connect
         try:
-            self._gate.admit(scope)
+            self._service.origins.admit(scope)
             name = _subprotocol(scope)
+            caller = await self._service.identity.of(scope)
             if self._service.draining:
                 raise Closed("the server")
             codec = CODECS[name](self._service.limits.max_depth)
-            session = Session(self._service, codec, HANDLERS, receive, send)
+            session = Session(self._service, codec, HANDLERS, scope, receive, send, caller)
         except SupersoniqError as error:
             await _refuse(problem_of(error), scope, receive, send)
             return

@@ -7,6 +7,7 @@ from typing import NamedTuple
 __all__ = [
     "BAD_FRAME",
     "BUG",
+    "EXPIRED",
     "GOING_AWAY",
     "NO_HELLO",
     "SLOW_READER",
@@ -34,6 +35,7 @@ class Farewell(NamedTuple):
 GOING_AWAY = Farewell(1001, "going-away", 1, "the server stops")
 TOO_BIG = Farewell(1009, "frame-too-large")
 BUG = Farewell(1011, "internal-error", 1, "a bug; the server's log says more")
+EXPIRED = Farewell(4401, "token-expired", None, "the token has expired; come with a newer one")
 BAD_FRAME = Farewell(4400, "bad-frame")
 NO_HELLO = Farewell(4408, "too-slow")
 SLOW_READER = Farewell(4429, "slow-reader", 1)

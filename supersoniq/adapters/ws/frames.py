@@ -30,6 +30,7 @@ __all__ = [
     "Operations",
     "Ping",
     "Publish",
+    "Renew",
     "Request",
     "Settle",
     "StirsOut",
@@ -113,13 +114,19 @@ class Listen(Request, tag="listen", kw_only=True):
     queues: list[str]
 
 
+class Renew(Request, tag="renew", kw_only=True):
+    """Go on with a newer token."""
+
+    token: str
+
+
 class Ping(Request, tag="ping", kw_only=True):
     """Is anybody there?"""
 
 
 REQUESTS: dict[str, type[Request]] = {
     kind.__struct_config__.tag: kind  # type: ignore[misc]  # a tag is a text here
-    for kind in (Publish, Settle, Subscribe, Credit, Unsubscribe, Operations, Listen, Ping)
+    for kind in (Publish, Settle, Subscribe, Credit, Unsubscribe, Operations, Listen, Renew, Ping)
 }
 
 
@@ -147,6 +154,7 @@ class Ok(Out, tag="ok", kw_only=True):
     missed: bool | UnsetType = UNSET
     at: int | UnsetType = UNSET
     results: list[Answer] | UnsetType = UNSET
+    expires_at: int | UnsetType = UNSET
 
 
 class Deliver(Out, tag="deliver", kw_only=True):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from supersoniq.adapters.asgi import Send
 from supersoniq.adapters.http.deadlines import Deadlines
-from supersoniq.adapters.http.service import Send
 
 __all__ = ["Outbox"]
 

@@ -19,6 +19,7 @@ from supersoniq.adapters.ws.frames import (
     Operations,
     Ping,
     Publish,
+    Renew,
     Request,
     Settle,
     Subscribe,
@@ -117,6 +118,7 @@ def _work(session: Session, asked: Subscribe, queue: str) -> None:
     length = None
     if asked.lease is not None:
         length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
+    session.permit(ops.Take(queue, 1, asked.recipient))
     number = session.next_number()
     session.put(Ok(id=asked.id, subscription=number))
     session.keep(Work(session, number, queue, asked.credit, asked.recipient, length, asked.content))
@@ -127,7 +129,7 @@ async def _broadcast(
 ) -> None:
     """Look where it starts, say so, and begin."""
     try:
-        await session.service.call(ops.Describe(queue))
+        await session.service.call(session.engine, ops.Follow(queue))
         feed = Feed(session.engine, queue, asked.since, kinds, _there)
         first: Event | None = None
         try:
@@ -170,6 +172,16 @@ def unsubscribe(session: Session, asked: Unsubscribe, _size: int) -> None:
     session.put(Ok(id=asked.id, subscription=found.number))
 
 
+def renew(session: Session, asked: Renew, size: int) -> None:
+    """``renew``: until when that token holds."""
+
+    async def job() -> None:
+        expires = await session.renew(asked.token)
+        session.put(Ok(id=asked.id, expires_at=int(expires * 1000)))
+
+    session.work(asked.id, size, job())
+
+
 def ping(session: Session, asked: Ping, _size: int) -> None:
     """``ping``: yes."""
     session.put(Ok(id=asked.id))
@@ -183,6 +195,7 @@ HANDLERS: dict[type[Request], Handler] = {
     Unsubscribe: unsubscribe,
     Operations: operations,
     Listen: listen,
+    Renew: renew,
     Ping: ping,
 }
 

@@ -20,12 +20,15 @@ from typing import Any, Protocol
 import msgspec
 
 import supersoniq
+from supersoniq.adapters.access import Guarded
+from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
-from supersoniq.adapters.http.service import Receive, Send, Service
+from supersoniq.adapters.http.service import Service
 from supersoniq.adapters.ws.codec import BadFrame, Codec, Unreadable
 from supersoniq.adapters.ws.farewell import (
     BAD_FRAME,
     BUG,
+    EXPIRED,
     GOING_AWAY,
     NO_HELLO,
     SLOW_READER,
@@ -36,7 +39,8 @@ from supersoniq.adapters.ws.frames import Bye, ErrorOut, Ok, Out, Request, Welco
 from supersoniq.adapters.ws.held import Held
 from supersoniq.adapters.ws.outbox import Outbox
 from supersoniq.adapters.ws.terms import Terms
-from supersoniq.core.errors import Closed, SupersoniqError
+from supersoniq.auth.tokens import Caller
+from supersoniq.core.errors import Closed, InvalidArgument, PermissionDenied, SupersoniqError
 from supersoniq.core.ops import AnyOp
 
 __all__ = ["Session"]
@@ -66,7 +70,8 @@ class Session:
         service: what all connections share.
         codec: its subprotocol.
         handlers: what sees to each type of request; is given the session, the request, its size.
-        receive, send: ASGI's.
+        scope, receive, send: ASGI's.
+        caller: whose it is, where that is asked.
     """
 
     def __init__(
@@ -74,11 +79,15 @@ class Session:
         service: Service,
         codec: Codec,
         handlers: dict[type[Request], Handler],
+        scope: Scope,
         receive: Receive,
         send: Send,
+        caller: Caller | None = None,
     ) -> None:
         self.service = service
-        self.engine = service.engine
+        self.scope = scope
+        self.engine = service.engine_for(caller)
+        self._caller = caller
         self.limits = service.limits
         self.codec = codec
         self.outbox = Outbox(send, codec.text, self.limits.max_outbox, service.send_deadline)
@@ -92,6 +101,7 @@ class Session:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._numbers = 0
+        self._expiry: Callable[[], None] = lambda: None
         self._pending = 0
         self._size = 0
         self._less = asyncio.Event()
@@ -103,6 +113,7 @@ class Session:
     async def run(self) -> None:
         """Serve it until it ends."""
         away = self.service.stay(lambda: self.end(GOING_AWAY))
+        self._until_expiry()
         closed = self.engine.on_close(self._closing)
         self.put(
             Welcome(
@@ -121,6 +132,7 @@ class Session:
             farewell = await asyncio.shield(self._over)
         finally:
             away()
+            self._expiry()
             closed()
             # Those who lease are stopped first, then comes what was leased: nothing slips between.
             self.end(None)
@@ -147,6 +159,40 @@ class Session:
             # At once: when all connections end together, none must lease what another releases.
             for task in self._tasks.values():
                 task.cancel()
+
+    def permit(self, op: AnyOp) -> None:
+        """Say now whether the caller may do something, which will be done later.
+
+        Raises:
+            AuthenticationFailed, PermissionDenied: it may not.
+        """
+        if isinstance(self.engine, Guarded):
+            self.engine.permitted(op)
+
+    async def renew(self, token: str) -> float:
+        """Go on with a newer token of the same caller's; gives until when.
+
+        Raises:
+            InvalidArgument: nobody asks for tokens here.
+            AuthenticationFailed, RateLimited: it does not hold.
+            PermissionDenied: it is somebody else's.
+        """
+        if self._caller is None or not isinstance(self.engine, Guarded):
+            raise InvalidArgument("token", "(hidden)", "means nothing: this server asks for none")
+        caller = await self.service.identity.check(token, self.scope)
+        if caller.subject != self._caller.subject:
+            raise PermissionDenied("the token is of another sub; open another connection for it")
+        self._caller = self.engine.caller = caller
+        self._expiry()
+        self._until_expiry()
+        return caller.expires
+
+    def _until_expiry(self) -> None:
+        """End when the token does."""
+        verifier = self.service.verifier
+        if self._caller is not None and verifier is not None:
+            left = max(self._caller.expires - verifier.now(), 0)
+            self._expiry = self._loop.call_later(left, self.end, EXPIRED).cancel
 
     async def ended(self) -> None:
         """Wait until it has ended."""

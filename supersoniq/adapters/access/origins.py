@@ -1,10 +1,8 @@
-"""Who may connect: looked at before the WebSocket is accepted.
+"""Which web pages may call: looked at before anything is done for them.
 
-Browsers let any web page open a WebSocket to any server, and say only by ``Origin`` which page it
-was. Programs send no ``Origin``. So a page may connect if it came from this very host, or from one
-that was allowed by name.
-
-``admit`` is the one door: it is also where a token will be looked at.
+Browsers let any web page open a WebSocket to any server, and send it simple requests, and say only
+by ``Origin`` which page it was. Programs send no ``Origin``. So a page may connect, and change
+something, if it came from this very host, or from one that was allowed by name.
 """
 
 from __future__ import annotations
@@ -13,16 +11,16 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from supersoniq.adapters.http.service import Scope
+from supersoniq.adapters.asgi import Scope
 from supersoniq.core.errors import InvalidSetting, PermissionDenied
 
-__all__ = ["Gate"]
+__all__ = ["Origins"]
 
 PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
-class Gate:
-    """Lets connections in.
+class Origins:
+    """Lets pages in.
 
     Args:
         origins: origins beside the server's own, such as ``https://app.example.com``; ``*`` is any.
@@ -34,25 +32,25 @@ class Gate:
     def __init__(self, origins: Iterable[str] = ()) -> None:
         if isinstance(origins, str):
             raise InvalidSetting("allow_origins", origins, "takes several, not one string")
-        self._origins = {_checked(origin) for origin in origins}
+        self.allowed = {_checked(origin) for origin in origins}
 
     def admit(self, scope: Scope) -> None:
-        """Let a connection in.
+        """Let a call in.
 
         Raises:
             PermissionDenied: its page is a stranger.
         """
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         given = [value for name, value in headers if name == b"origin"]
-        if not given or "*" in self._origins:
+        if not given or "*" in self.allowed:
             return
         origin = b",".join(given).decode("latin-1").lower()
-        if origin in self._origins:
+        if origin in self.allowed:
             return
         host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
         if _same(origin, host.lower(), scope["scheme"]):
             return
-        raise PermissionDenied(f"pages of {origin[:200]} may not connect; see allow_origins")
+        raise PermissionDenied(f"pages of {origin[:200]} may not call this; see allow_origins")
 
 
 def _same(origin: str, host: str, scheme: str) -> bool:

@@ -1,0 +1,158 @@
+"""The engine as one caller has it: every operation is held against the scope of its token.
+
+What is leased or told after the token has expired does not get out: it is given back. Releasing is
+never refused, since it is the server that does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from supersoniq.api.engine import Engine
+from supersoniq.api.waiting import Batch
+from supersoniq.auth.rights import permitted
+from supersoniq.auth.tokens import Caller
+from supersoniq.core.errors import AuthenticationFailed, PermissionDenied, SupersoniqError
+from supersoniq.core.messages import Lease
+from supersoniq.core.ops import AnyOp, Queues, Settlement, Take
+from supersoniq.port import Stir
+
+__all__ = ["Guarded"]
+
+
+class Guarded(Engine):
+    """An engine behind a caller's scope. A test sees to it that it overrides all there is to call.
+
+    Args:
+        engine: what carries out operations.
+        caller: whose they are; may be replaced by a newer token's.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, engine: Engine, caller: Caller, now: Callable[[], float]) -> None:
+        # Not the base's: there is nothing here but a view of another engine.
+        self._engine = engine
+        self.caller = caller
+        self._now = now
+        self.backend = engine.backend
+        self.direct = None  # whoever calls it would pass by the check
+        self.time = engine.time
+        self.listen = self._listen
+
+    @property
+    def closing(self) -> bool:
+        """Whether the engine is closing."""
+        return self._engine.closing
+
+    @property
+    def deletions(self) -> int:
+        """The engine's."""
+        return self._engine.deletions
+
+    @deletions.setter
+    def deletions(self, number: int) -> None:
+        self._engine.deletions = number
+
+    def permitted(self, op: AnyOp) -> AnyOp:
+        """The operation as the caller may do it.
+
+        Raises:
+            AuthenticationFailed: the token has expired.
+            PermissionDenied: its scope does not allow that.
+        """
+        return permitted(self.caller, op, self._now())
+
+    async def call(self, op: AnyOp) -> Any:
+        """Carry out an operation, if the caller may."""
+        result = await self._engine.call(self.permitted(op))
+        return self._seen(result) if isinstance(op, Queues) else result
+
+    def submit(
+        self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Carry out an operation, if the caller may, and call back."""
+        try:
+            allowed = self.permitted(op)
+        except SupersoniqError as error:
+            failed(error)
+            return
+        if isinstance(op, Queues):
+            self._engine.submit(allowed, lambda names: done(self._seen(names)), failed)
+        else:
+            self._engine.submit(allowed, done, failed)
+
+    async def take(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        recipient: str | None = None,
+        duration: int | None = None,
+        wait: float | None = 0,
+    ) -> Batch:
+        """Lease messages, if the caller may, for as long as its token holds."""
+        self.permitted(Take(queue, limit, recipient, duration))
+        left = max(self.caller.expires - self._now(), 0.0)
+        patience = left if wait is None else min(wait, left)
+        batch = await self._engine.take(
+            queue, limit, recipient=recipient, duration=duration, wait=patience
+        )
+        return self._in_time(batch)
+
+    def take_now(
+        self, queue: str, limit: int, recipient: str | None, duration: int | None
+    ) -> Batch | None:
+        """Lease what a direct backend has, if the caller may."""
+        self.permitted(Take(queue, limit, recipient, duration))
+        return self._engine.take_now(queue, limit, recipient, duration)
+
+    def wait(
+        self,
+        queue: str,
+        limit: int,
+        recipient: str | None,
+        duration: int | None,
+        wait: float | None,
+    ) -> Awaitable[Batch]:
+        """Stand in line, if the caller may."""
+        return self.take(queue, limit, recipient=recipient, duration=duration, wait=wait)
+
+    def lease_now(self, queue: str) -> tuple[Lease, int] | None:
+        """Nothing: asked in this way, nobody would be asked who it is."""
+        return None
+
+    def release_soon(self, leases: Sequence[Lease]) -> None:
+        """Give leases back."""
+        self._engine.release_soon(leases)
+
+    def settle_soon(self, queue: str, settlements: list[Settlement]) -> None:
+        """Settle in the background: what the server itself gives back."""
+        self._engine.settle_soon(queue, settlements)
+
+    def sweep(self) -> None:
+        """The engine's."""
+        self._engine.sweep()
+
+    def on_close(self, callback: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
+        """Have a function called when the engine closes."""
+        return self._engine.on_close(callback)
+
+    async def close(self) -> None:
+        """Nothing: the engine is not the caller's to close."""
+
+    def _listen(self, queue: str, stir: Stir) -> Callable[[], None]:
+        if self._now() >= self.caller.expires:
+            raise AuthenticationFailed("the token has expired")
+        if not self.caller.scopes.see(queue):
+            raise PermissionDenied(f"that takes a scope for {queue}")
+        return self._engine.listen(queue, stir)
+
+    def _seen(self, names: list[str]) -> list[str]:
+        return [name for name in names if self.caller.scopes.see(name)]
+
+    def _in_time(self, batch: Batch) -> Batch:
+        if batch.leases and self._now() >= self.caller.expires:
+            self._engine.release_soon(batch.leases)
+            raise AuthenticationFailed("the token has expired")
+        return batch

@@ -1,0 +1,78 @@
+"""Who is calling: the token of a request, or of a WebSocket's handshake.
+
+It is in ``Authorization: Bearer ...`` (RFC 6750, section 2.1). Browsers cannot set a header on a
+WebSocket; there it is a second subprotocol, ``bearer.<token>``. Never in the query, which ends up
+in logs.
+
+Who fails too often is told to wait, by address, before the next token is looked at.
+"""
+
+from __future__ import annotations
+
+from supersoniq.adapters.asgi import Scope
+from supersoniq.auth.rates import Rate
+from supersoniq.auth.tokens import Caller, Verifier
+from supersoniq.core.errors import AuthenticationFailed, RateLimited
+
+__all__ = ["Identity"]
+
+FAILURES = Rate(1.0, 20)
+"""Failures of one address: twenty at once, then one a second."""
+PREFIX = "bearer."
+
+
+class Identity:
+    """Establishes who is calling.
+
+    Args:
+        verifier: whose tokens are accepted; ``None``: nobody has to say who it is.
+    """
+
+    def __init__(self, verifier: Verifier | None) -> None:
+        self.verifier = verifier
+        self._failures = FAILURES.buckets()
+
+    async def of(self, scope: Scope) -> Caller | None:
+        """The caller behind an ASGI scope; ``None`` where it does not matter.
+
+        Raises:
+            AuthenticationFailed: there is no token, or it does not hold.
+            RateLimited: that happened too often.
+        """
+        if self.verifier is None:
+            return None
+        return await self.check(_token(scope), scope)
+
+    async def check(self, token: str, scope: Scope) -> Caller:
+        """The caller whose token that is.
+
+        Raises:
+            AuthenticationFailed, RateLimited
+        """
+        assert self.verifier is not None
+        client = scope.get("client")
+        address = str(client[0]) if client else ""
+        wait = self._failures.wait(address)
+        if wait:
+            raise RateLimited(wait)
+        try:
+            return await self.verifier.verify(token)
+        except AuthenticationFailed:
+            self._failures.take(address)
+            raise
+
+
+def _token(scope: Scope) -> str:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    given = [value for name, value in headers if name == b"authorization"]
+    offered = [name for name in scope.get("subprotocols", ()) if name.startswith(PREFIX)]
+    if len(given) + len(offered) > 1:
+        raise AuthenticationFailed("there is more than one token")
+    if offered:
+        return str(offered[0].removeprefix(PREFIX))
+    if not given:
+        raise AuthenticationFailed("there is no token; send Authorization: Bearer <token>")
+    kind, _, token = given[0].decode("latin-1").partition(" ")
+    if kind.lower() != "bearer":
+        raise AuthenticationFailed("Authorization must be a Bearer token")
+    return token.strip(" ")
