@@ -197,7 +197,9 @@ def test_large_requests_and_answers(door: str) -> None:
             queue = broker.queue("q")
             contents = [bytes([n]) * 1_000_000 for n in range(6 if door == "2" else 2)]
             await queue.publish_many(contents)
-            got = await queue.get_many(10)
+            got: list[supersoniq.Delivery] = []
+            while some := await queue.get_many(10, wait=0):
+                got += some
             assert [each.content for each in got] == contents
             await queue.ack_many(got)
 
@@ -227,6 +229,25 @@ def test_one_connection_for_all_and_who_gives_up_hinders_nobody() -> None:
             await house.broker.queue("q").publish("x")
             assert await asyncio.wait_for(waiting, 5) is not None
             assert cutter.connections == 1
+
+    asyncio.run(main())
+
+
+def test_streams_that_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next connection has streams again."""
+    monkeypatch.setattr(h2.connection.H2Connection, "HIGHEST_ALLOWED_STREAM_ID", 9)
+
+    async def main() -> None:
+        async with (
+            House(MemoryBackend()) as house,
+            Cutter(house.port) as cutter,
+            reach(cutter.url, "2") as broker,
+        ):
+            queue = broker.queue("q")
+            for n in range(20):
+                await queue.publish(f"{n}")
+            assert (await queue.stats()).published == 20
+            assert cutter.connections > 3
 
     asyncio.run(main())
 

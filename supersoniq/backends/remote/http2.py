@@ -14,7 +14,12 @@ from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.exceptions import H2Error, NoSuchStreamError, StreamClosedError
+from h2.exceptions import (
+    H2Error,
+    NoAvailableStreamIDError,
+    NoSuchStreamError,
+    StreamClosedError,
+)
 from h2.settings import SettingCodes, Settings
 
 from supersoniq.backends.remote.address import Address
@@ -188,7 +193,13 @@ class Http2(Link, asyncio.Protocol):
     def _number(self) -> int:
         if self._h2.open_outbound_streams >= self._h2.remote_settings.max_concurrent_streams:
             raise BackendUnavailable("too many requests are under way")
-        return self._h2.get_next_available_stream_id()
+        try:
+            return self._h2.get_next_available_stream_id()
+        except NoAvailableStreamIDError:
+            self._leaving = (
+                True  # after a thousand million requests: the next has a connection anew
+            )
+            raise BackendUnavailable("the connection has no streams left") from None
 
     def _send(self, stream: int, request: Request) -> None:
         head = fields(request, self._scheme, self._host)
