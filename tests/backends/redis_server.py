@@ -87,7 +87,9 @@ class RedisServer:
                 return self
             except redis.ConnectionError:
                 if time.monotonic() > end or self._process.poll() is not None:
-                    raise AssertionError((self.folder / "log").read_text()) from None
+                    said = (self.folder / "log").read_text()
+                    self.remove()
+                    raise AssertionError(said) from None
                 time.sleep(0.01)
 
     def client(self, **options: Any) -> redis.Redis:

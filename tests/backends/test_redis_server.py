@@ -266,7 +266,7 @@ def test_replicas_are_waited_for() -> None:
         assert stats.published == 2
 
     with RedisServer(port=free_port()) as main:
-        replica = RedisServer("--replicaof", f"127.0.0.1 {main.port}")
+        replica = RedisServer("--replicaof", "127.0.0.1", str(main.port))
         with replica:
             with main.client() as client:
                 assert client.wait(1, 20_000) == 1
