@@ -48,16 +48,19 @@ class RedisServer:
     """A server of one's own, on a unix socket in a directory of its own.
 
     Args:
-        settings: as on the command line, without the dashes.
+        settings: as on the command line.
+        port: to listen on as well.
+        sentinel: the configuration of a Sentinel, which this is then.
     """
 
-    def __init__(self, *settings: str, port: int = 0) -> None:
+    def __init__(self, *settings: str, port: int = 0, sentinel: str | None = None) -> None:
         found = program()
         if found is None:
             pytest.skip(WHY)
         self._program = found
         self._settings = settings
         self.port = port
+        self._sentinel = sentinel
         # Not pytest's: a socket's path must be short.
         self._folder = tempfile.TemporaryDirectory(prefix="sq")
         self.folder = Path(self._folder.name)
@@ -67,10 +70,14 @@ class RedisServer:
 
     def start(self) -> Self:
         """Start, or start again with what was there."""
+        first: list[str] = []
+        if self._sentinel is not None:
+            (self.folder / "sentinel.conf").write_text(self._sentinel)
+            first = [str(self.folder / "sentinel.conf"), "--sentinel"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    self._program, "--port", str(self.port), "--bind", "127.0.0.1",
+                    self._program, *first, "--port", str(self.port), "--bind", "127.0.0.1",
                     "--unixsocket", self.socket, "--dir", str(self.folder), "--save", "",
                     "--repl-diskless-sync-delay", "0",
                     *self._settings,

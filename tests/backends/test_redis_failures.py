@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from supersoniq.backends.redis import RedisBackend, connect, link
+from supersoniq.backends.redis import RedisBackend, connect
 from supersoniq.core import ops
 from supersoniq.core.errors import BackendUnavailable, Closed, OutcomeUnknown
 from supersoniq.core.ids import parse_id
@@ -73,7 +73,7 @@ def test_a_link_whose_caller_is_cancelled_keeps_questions_and_answers_together()
     """Below the shield of ``execute`` as well: at every step of the event loop."""
 
     async def work(backend: RedisBackend) -> None:
-        connections: link.Link = backend._link
+        connections = await backend._nodes.link_of("")
         for steps in range(60):
             task = asyncio.create_task(connections.run([("ECHO", f"lost {steps}")]))
             for _ in range(steps % 20):

@@ -11,19 +11,22 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Connection
+import msgspec
+from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
 from supersoniq.backends.redis import refusals, scripts
 from supersoniq.backends.redis.flow import Corrupting, Publishing, Settling, Taking
 from supersoniq.backends.redis.link import Command, Link, Lost
 from supersoniq.backends.redis.managing import MANAGING, Deleting, policy_data, terms_data
+from supersoniq.backends.redis.nodes import Nodes, Redirection, redirection
 from supersoniq.backends.redis.scripts import LAYOUT, Script
-from supersoniq.backends.redis.server import inspect
+from supersoniq.backends.redis.server import LEVELS, inspect
 from supersoniq.backends.redis.wake import Ears, Token
 from supersoniq.backends.redis.work import Facts, Header, Work, base_of
 from supersoniq.clock import Clock
@@ -40,8 +43,12 @@ from supersoniq.core.ops import AnyOp
 from supersoniq.core.policy import Policy, changed
 from supersoniq.port import Backend, Capabilities, Result, Stir
 
-__all__ = ["RedisBackend"]
+__all__ = ["PATIENCE", "RedisBackend"]
 
+PATIENCE = 10.0
+"""Seconds to wait for a server, unless asked otherwise."""
+MOST_ROUNDS = 16
+"""How often a Cluster may send a call on before it is given up."""
 _GHOST = 3600
 """Seconds after which a name that was given out and never became a queue is struck out."""
 
@@ -50,7 +57,7 @@ class RedisBackend(Backend):
     """Queues in a Redis or Valkey server, shared by any number of processes.
 
     Args:
-        pool: makes connections. ``connect`` makes one from a URL.
+        nodes: where the servers are. ``connect`` makes them from a URL.
         name: of the server, for errors; without passwords.
         prefix: what all keys begin with: a store of its own for each.
         patience: seconds to wait for a connection, and for an answer.
@@ -65,19 +72,18 @@ class RedisBackend(Backend):
 
     def __init__(
         self,
-        pool: BlockingConnectionPool,
+        nodes: Nodes,
         name: str,
         *,
         prefix: str = "supersoniq",
-        patience: float = 10.0,
+        patience: float = PATIENCE,
         min_replicas: int = 0,
         replica_patience: float = 1.0,
         noeviction: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.name = name
-        self._pool = pool
-        self._link = Link(pool, patience)
+        self._nodes = nodes
         self._prefix = prefix
         self._patience = patience
         self._min_replicas = min_replicas
@@ -103,13 +109,15 @@ class RedisBackend(Backend):
         if self._open:
             return
         try:
-            durability = await inspect(
-                self._link, noeviction=self._noeviction, min_replicas=self._min_replicas
-            )
+            found = [
+                await inspect(link, noeviction=self._noeviction, min_replicas=self._min_replicas)
+                for link in await self._nodes.all()
+            ]
             await self._read_store()
         except BaseException:
-            await self._link.close()
+            await self._nodes.close()
             raise
+        durability = min(found, key=LEVELS.index)
         self._facts.durability = durability
         self.capabilities = Capabilities(durability=durability, lasting=True, shared=True)
         self._open, self._pid = True, os.getpid()
@@ -142,7 +150,7 @@ class RedisBackend(Backend):
         while self._running:
             await asyncio.wait(self._running)
         await self._ears.close()
-        await self._link.close()
+        await self._nodes.close()
 
     def __del__(self) -> None:
         if self.__dict__.get("_open") and self._pid == os.getpid():
@@ -211,47 +219,93 @@ class RedisBackend(Backend):
         return [work for work in [*together, *alone] if work.places]
 
     async def _round(self, works: list[Work]) -> list[Work]:
-        """Send calls; gives those that are to be sent again."""
-        commands = [self._command(work) for work in works]
+        """Send calls, each to the server that has its queue; gives those to be sent again."""
+        groups: dict[Link, list[Work]] = {}
+        for work in works:
+            try:
+                link = work.asked or await self._nodes.link_of(self._keys_of(work.queue)[0])
+            except BackendUnavailable as error:
+                work.fail(_like(error))
+            else:
+                groups.setdefault(link, []).append(work)
+        if len(groups) == 1:
+            ((link, group),) = groups.items()
+            return await self._exchange(link, group)
+        exchanges = (self._exchange(link, group) for link, group in groups.items())
+        return [work for again in await asyncio.gather(*exchanges) for work in again]
+
+    async def _exchange(self, link: Link, works: list[Work]) -> list[Work]:
+        """Send calls to one server; gives those that are to be sent again."""
+        commands: list[Command] = []
+        places: list[int] = []
+        for work in works:
+            if work.asked is not None:
+                commands.append(("ASKING",))
+            places.append(len(commands))
+            commands.append(self._command(work))
         waits = self._min_replicas and any(work.replicated and not work.reads for work in works)
         longer = 0.0
         if waits:
             longer = self._replica_patience
             commands.append(("WAIT", self._min_replicas, round(1000 * longer)))
         try:
-            answers = await self._link.run(commands, longer)
+            answers = await link.run(commands, longer)
         except BackendUnavailable as error:
+            self._nodes.doubt(link)
             for work in works:
                 work.fail(_like(error))
             return []
         except Lost as error:
+            self._nodes.doubt(link)
             for work in works:
                 work.fail(_lost(str(error), work))
             return []
         again: list[Work] = []
         load: dict[str, Script] = {}
-        for work, answer in zip(works, answers, strict=False):
+        for work, place in zip(works, places, strict=True):
+            answer = answers[place]
             if refusals.is_unknown_script(answer):
                 load[work.script.sha] = work.script
                 again.append(work)
+            elif (where := redirection(answer)) is not None:
+                again += await self._send_on(work, where)
             elif isinstance(answer, RedisError):
+                self._nodes.doubt(link)
                 work.fail(refusals.meaning(answer, reads=work.reads))
             else:
+                work.asked = None
                 again += await self._take_in(work, answer)
         if waits and (isinstance(answers[-1], RedisError) or answers[-1] < self._min_replicas):
             self._too_few([work for work in works if work not in again], answers[-1])
-        if load and (failure := await self._load(list(load.values()))) is not None:
+        if load and (failure := await self._load(link, list(load.values()))) is not None:
             for work in again:
                 work.fail(failure)
             return []
         return again
 
-    def _command(self, work: Work) -> Command:
-        keys = self._keys.get(work.queue)
+    async def _send_on(self, work: Work, where: Redirection) -> list[Work]:
+        """A node of a Cluster does not have that queue: gives the work if it may be tried there."""
+        work.sent_on += 1
+        try:
+            link = await self._nodes.redirected(where)
+            if work.sent_on > MOST_ROUNDS:
+                raise BackendUnavailable("the Cluster sends us from node to node")
+        except BackendUnavailable as error:
+            work.fail(_like(error))
+            return []
+        work.asked = link if where.once else None
+        return [work]
+
+    def _keys_of(self, queue: str) -> tuple[str, ...]:
+        keys = self._keys.get(queue)
         if keys is None:
             if len(self._keys) > 10_000:
                 self._keys.clear()
-            keys = self._keys[work.queue] = scripts.keys_of(self._prefix, work.queue)
+            keys = self._keys[queue] = scripts.keys_of(self._prefix, queue)
+        return keys
+
+    def _command(self, work: Work) -> Command:
+        keys = self._keys_of(work.queue)
         now: int | str = ""
         if self._clock is not None:
             now = self._now = max(self._now, self._clock.now())
@@ -285,7 +339,13 @@ class RedisBackend(Backend):
         if word == b"again":
             return [work]
         header = Header(now, seal, alarm)
-        again: list[Work] = [] if work.take_in(header, given) else [work]
+        try:
+            again: list[Work] = [] if work.take_in(header, given) else [work]
+        except (ValueError, TypeError, KeyError, struct.error, msgspec.MsgspecError) as error:
+            problem = f"what stands in the store makes no sense: {error!r}"
+            unsure = BackendUnavailable(problem) if work.reads else OutcomeUnknown(problem)
+            work.fail(_like(unsure))
+            return []
         if isinstance(work, Taking) and work.spoiled:
             found, work.spoiled = work.spoiled, []
             again.insert(0, Corrupting(work.queue, self._facts, found))
@@ -347,33 +407,59 @@ class RedisBackend(Backend):
                     names[row[at][1:].decode()] = (number, int(given_out))
             if not names:
                 return []
-            keys = [("EXISTS", scripts.keys_of(self._prefix, name)[0]) for name in names]
-            answers = await self._link.run([*keys, ("TIME",)])
+            there, now = await self._present(list(names))
         except SupersoniqError as error:
             return error
-        except Lost as error:
-            return BackendUnavailable(f"the connection was lost: {error}")
-        now = int(answers[-1][0])
-        for name, there in zip(names, answers, strict=False):
-            if there == 0 and now - names[name][1] > _GHOST:
+        for name in names.keys() - there:
+            if now - names[name][1] > _GHOST:
                 await self._store_quietly("forget", name, names[name][0])
-        return sorted(name for name, there in zip(names, answers, strict=False) if there == 1)
+        return sorted(there)
+
+    async def _present(self, names: Sequence[str]) -> tuple[set[str], int]:
+        """Which of those names are queues, and the time in seconds."""
+        asked: dict[Link, list[str]] = {}
+        for name in names:
+            link = await self._nodes.link_of(self._keys_of(name)[0])
+            asked.setdefault(link, []).append(name)
+        there: set[str] = set()
+        now = 0
+        for link, group in asked.items():
+            commands: list[Command] = [("EXISTS", self._keys_of(name)[0]) for name in group]
+            try:
+                answers = await link.run([*commands, ("TIME",)])
+            except Lost as error:
+                self._nodes.doubt(link)
+                raise BackendUnavailable(f"the connection was lost: {error}") from error
+            for answer in answers:
+                if isinstance(answer, RedisError):
+                    self._nodes.doubt(link)
+                    raise refusals.meaning(answer, reads=True)()
+            there.update(name for name, found in zip(group, answers, strict=False) if found)
+            now = int(answers[-1][0])
+        return there, now
 
     async def _store(self, *arguments: Any) -> Any:
         """Call the script for what all queues have in common."""
         script = scripts.store_script()
-        command: Command = ("EVALSHA", script.sha, 1, scripts.store_key(self._prefix), *arguments)
-        for _ in range(2):
+        key = scripts.store_key(self._prefix)
+        command: Command = ("EVALSHA", script.sha, 1, key, *arguments)
+        link, asked = await self._nodes.link_of(key), False
+        answer: Any = None
+        for _ in range(MOST_ROUNDS):
             try:
-                (answer,) = await self._link.run([command])
-            except Lost as error:
+                answer = (await link.run([("ASKING",), command] if asked else [command]))[-1]
+            except (Lost, BackendUnavailable) as error:
+                self._nodes.doubt(link)
                 # Whatever it did, it is nothing that doing again, or not at all, could harm.
                 raise BackendUnavailable(f"the connection was lost: {error}") from error
-            if not refusals.is_unknown_script(answer):
+            if (where := redirection(answer)) is not None:
+                link, asked = await self._nodes.redirected(where), where.once
+            elif not refusals.is_unknown_script(answer):
                 break
-            if (failure := await self._load([script])) is not None:
+            elif (failure := await self._load(link, [script])) is not None:
                 raise failure()
         if isinstance(answer, RedisError):
+            self._nodes.doubt(link)
             raise refusals.meaning(answer, reads=True)()
         return answer
 
@@ -383,11 +469,13 @@ class RedisBackend(Backend):
         except SupersoniqError:
             pass  # Names that are left over are seen to by whoever lists them.
 
-    async def _load(self, unknown: Sequence[Script]) -> Callable[[], SupersoniqError] | None:
+    async def _load(
+        self, link: Link, unknown: Sequence[Script]
+    ) -> Callable[[], SupersoniqError] | None:
         """Make scripts known to the server; gives what makes the error if it will not have them."""
         try:
             commands: list[Command] = [("SCRIPT", "LOAD", script.text) for script in unknown]
-            answers = await self._link.run(commands)
+            answers = await link.run(commands)
         except (Lost, BackendUnavailable) as error:
             return _like(BackendUnavailable(f"the connection was lost: {error}"))
         for answer in answers:
@@ -403,8 +491,13 @@ class RedisBackend(Backend):
         return self._ears.listen(queue, stir)
 
     async def _listener(self) -> Connection:
-        async with asyncio.timeout(self._patience):
-            return await self._link.another()
+        link = await self._nodes.link_of(scripts.store_key(self._prefix))
+        try:
+            async with asyncio.timeout(self._patience):
+                return await link.another()
+        except (RedisError, OSError, TimeoutError):
+            self._nodes.doubt(link)
+            raise
 
 
 def _is_error(result: Result) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from supersoniq.backends.redis import rows
+from supersoniq.backends.redis.link import Argument
 from supersoniq.backends.redis.scripts import verb_script
-from supersoniq.backends.redis.work import Argument, Facts, Header, Work
+from supersoniq.backends.redis.work import Facts, Header, Work
 from supersoniq.core import ops
 from supersoniq.core.errors import (
     ContentTooLarge,

@@ -18,11 +18,11 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Connection
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
-from supersoniq.backends.redis.work import Argument
 from supersoniq.core.errors import BackendUnavailable
 
-__all__ = ["Command", "Link", "Lost"]
+__all__ = ["Argument", "Command", "Link", "Lost"]
 
+Argument = bytes | str | int
 Command = tuple[Argument, ...]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from supersoniq.backends.redis import rows
+from supersoniq.backends.redis.link import Argument
 from supersoniq.backends.redis.scripts import verb_script
-from supersoniq.backends.redis.work import Argument, Facts, Header, Work, base_of
+from supersoniq.backends.redis.work import Facts, Header, Work, base_of
 from supersoniq.core import ops
 from supersoniq.core.errors import (
     IllegalMove,
@@ -216,6 +217,7 @@ class RedrivingAll(Managing):
     def take_in(self, header: Header, given: Any) -> bool:
         self._from = given[0]
         self._moved += given[1]
+        self.begun = self._moved > 0
         self.results[self.place] = self._moved
         return bool(self._from < 0 or self._moved == self.op.limit)
 
@@ -244,6 +246,7 @@ class Purging(Managing):
         self._from, dropped, last = given
         self._last = last.decode()
         self._dropped += dropped
+        self.begun = self._dropped > 0
         self.results[self.place] = self._dropped
         return bool(self._from < 0)
 

@@ -14,6 +14,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    TryAgainError,
 )
 
 from supersoniq.core.errors import (
@@ -52,7 +53,7 @@ def meaning(error: RedisError, *, reads: bool) -> Callable[[], SupersoniqError]:
     text = str(error)
     if isinstance(error, OutOfMemoryError):
         return no_memory
-    known = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError)
+    known = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
     at_the_door = isinstance(error, NoPermissionError) and "script" not in text
     if reads or at_the_door or isinstance(error, known) or _BEFORE_ANYTHING.search(text):
         return lambda: BackendUnavailable(f"the server refuses: {text}")

@@ -11,8 +11,10 @@ from supersoniq.backends.redis.link import Link, Lost
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.messages import Durability
 
-__all__ = ["OLDEST", "inspect"]
+__all__ = ["LEVELS", "OLDEST", "inspect"]
 
+LEVELS: list[Durability] = ["memory", "os", "disk", "replicated"]
+"""What a message survives, from least to most."""
 OLDEST = (6, 2)
 """The oldest version of the server that has every command that scripts use."""
 

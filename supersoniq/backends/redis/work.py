@@ -13,15 +13,15 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from supersoniq.backends.redis.scripts import Script, verb_script
-from supersoniq.core.errors import SupersoniqError
+from supersoniq.backends.redis.link import Argument, Link
+from supersoniq.backends.redis.scripts import Script
+from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown, SupersoniqError
 from supersoniq.core.ids import Seal
 from supersoniq.core.messages import Durability
 from supersoniq.port import Result
 
-__all__ = ["Argument", "Facts", "Header", "Work", "base_of"]
+__all__ = ["Facts", "Header", "Work", "base_of"]
 
-Argument = bytes | str | int
 _SHIFT = 40
 _REST = (1 << 80) - 1
 
@@ -89,6 +89,13 @@ class Work(ABC):
     replicated: bool = True
     """It is to be on other servers too before it counts as done, if the store asks for that."""
 
+    begun: bool = False
+    """Some of it has been done already, in an earlier call."""
+    asked: Link | None = None
+    """Where to send it this once, while its queue is being moved there."""
+    sent_on: int = 0
+    """How often a node of a Cluster has sent it to another one."""
+
     def __init__(self, queue: str, results: list[Result], facts: Facts) -> None:
         self.queue = queue
         self.results = results
@@ -116,14 +123,7 @@ class Work(ABC):
     def fail(self, error: Callable[[], SupersoniqError]) -> None:
         """It failed as a whole: each caller gets an error of its own."""
         for place in self.places:
-            self.results[place] = error()
-
-
-def script(verb: str) -> Callable[[type[Work]], type[Work]]:
-    """Say which script a kind of work calls."""
-
-    def mark(kind: type[Work]) -> type[Work]:
-        kind.script = verb_script(verb)
-        return kind
-
-    return mark
+            made = error()
+            if self.begun and isinstance(made, BackendUnavailable):
+                made = OutcomeUnknown(f"it was under way when this happened: {made.problem}")
+            self.results[place] = made

@@ -1,0 +1,178 @@
+"""Several Redis servers that belong together: a Cluster, or a main server with Sentinels."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Self
+
+import redis
+from redis.crc import key_slot
+
+from tests.backends.redis_server import RedisServer
+
+__all__ = ["RedisCluster", "SentinelTrio", "low_port"]
+
+SLOTS = 16_384
+
+
+def low_port() -> int:
+    """A free port, with one that is 10,000 above it for the bus of a Cluster."""
+    for _ in range(1000):
+        port = random.randrange(20_000, 32_000)
+        try:
+            for each in (port, port + 10_000):
+                socket.create_server(("127.0.0.1", each)).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no free port")
+
+
+def wait(condition: Callable[[], object], what: str) -> None:
+    """Wait for servers to come to terms with each other."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            if condition():
+                return
+        except (redis.RedisError, OSError):
+            pass
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+class RedisCluster:
+    """Nodes that share the slots.
+
+    Args:
+        masters: how many of them.
+        replicas: of each.
+    """
+
+    def __init__(self, masters: int, replicas: int = 0) -> None:
+        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+        count = masters * (1 + replicas)
+        self.nodes = [RedisServer(*settings, port=low_port()) for _ in range(count)]
+        self.masters = self.nodes[:masters]
+        self._replicas = replicas
+        self._stack = ExitStack()
+
+    @property
+    def url(self) -> str:
+        """Of the Cluster, by one node only: it must find the others."""
+        return f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def __enter__(self) -> Self:
+        for node in self.nodes:
+            self._stack.enter_context(node)
+        share = -(-SLOTS // len(self.masters))
+        for place, node in enumerate(self.nodes):
+            with node.client() as client:
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+                if node in self.masters:
+                    slots = range(place * share, min((place + 1) * share, SLOTS))
+                    client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+        wait(lambda: all(self._well(node) for node in self.nodes), "the Cluster is not well")
+        for place, node in enumerate(self.nodes[len(self.masters) :]):
+            with node.client() as client:
+                main = self.id_of(self.masters[place % len(self.masters)])
+                wait(lambda: client.execute_command("CLUSTER", "REPLICATE", main), "replicate")  # noqa: B023  # called here
+        for node in self.nodes[len(self.masters) :]:
+            wait(lambda: self._follows(node), "a replica does not follow")  # noqa: B023  # called here
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _well(self, node: RedisServer) -> bool:
+        with node.client() as client:
+            info = client.execute_command("CLUSTER", "INFO")
+            slots = client.execute_command("CLUSTER", "SLOTS")
+        known = info["cluster_known_nodes"] if isinstance(info, dict) else None
+        well = info["cluster_state"] == "ok" if isinstance(info, dict) else b"state:ok" in info
+        everybody = str(known) == str(len(self.nodes)) or known is None
+        return bool(well and everybody and len(slots) == len(self.masters))
+
+    def _follows(self, node: RedisServer) -> bool:
+        with node.client() as client:
+            info = client.info("replication")
+        return bool(info["role"] == "slave" and info["master_link_status"] == "up")
+
+    def id_of(self, node: RedisServer) -> str:
+        """A node's name in the Cluster."""
+        with node.client() as client:
+            return _text(client.execute_command("CLUSTER", "MYID"))
+
+    def master_of(self, queue: str, prefix: str = "supersoniq") -> RedisServer:
+        """Who has a queue."""
+        slot = key_slot(f"{prefix}:{{{queue}}}:queue".encode())
+        share = -(-SLOTS // len(self.masters))
+        return self.masters[slot // share]
+
+    def migrate(self, queue: str, source: RedisServer, target: RedisServer) -> None:
+        """Move a queue's slot, as redis-cli does it."""
+        slot = key_slot(f"x:{{{queue}}}:queue".encode())
+        with source.client() as old, target.client() as new:
+            new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
+            old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
+            while keys := old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 3):
+                old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+                time.sleep(0.005)
+            for client in (new, old):
+                client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class SentinelTrio:
+    """A main server, a replica, and three Sentinels that watch over them."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.main = RedisServer(port=low_port())
+        self.replica = RedisServer("--replicaof", "127.0.0.1", str(self.main.port), port=low_port())
+        self.sentinels = [RedisServer(port=low_port(), sentinel=self._watch()) for _ in range(3)]
+
+    def _watch(self) -> str:
+        return (
+            f"sentinel monitor jobs 127.0.0.1 {self.main.port} 2\n"
+            "sentinel down-after-milliseconds jobs 500\n"
+            "sentinel failover-timeout jobs 3000\n"
+        )
+
+    @property
+    def url(self) -> str:
+        """By all Sentinels."""
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
+        return f"redis+sentinel://{hosts}/jobs"
+
+    def __enter__(self) -> Self:
+        for server in (self.main, self.replica):
+            self._stack.enter_context(server)
+        wait(self._in_step, "the replica does not follow")
+        for sentinel in self.sentinels:
+            self._stack.enter_context(sentinel)
+        wait(lambda: all(map(self._knows_all, self.sentinels)), "the Sentinels do not agree")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _in_step(self) -> bool:
+        with self.replica.client() as client:
+            return str(client.info("replication")["master_link_status"]) == "up"
+
+    def _knows_all(self, sentinel: RedisServer) -> bool:
+        with sentinel.client() as client:
+            facts = client.execute_command("SENTINEL", "MASTERS")
+        (main,) = facts.values() if isinstance(facts, dict) else facts
+        if isinstance(main, list):
+            main = dict(zip(main[::2], main[1::2], strict=True))
+            main = {_text(name): _text(value) for name, value in main.items()}
+        return int(main["num-slaves"]) == 1 and int(main["num-other-sentinels"]) == 2
