@@ -67,6 +67,8 @@ class SettlementIn(In):
         Raises:
             InvalidArgument: a field is out of its range, or means nothing with that outcome.
         """
+        if self.delay is None and self.reason is None and self.duration is None:
+            return Settlement(self.receipt, self.outcome)
         for field in _FIELDS - _MEANT[self.outcome]:
             if (given := getattr(self, field)) is not None:
                 rule = f"means nothing with the outcome {self.outcome}"

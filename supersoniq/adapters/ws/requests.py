@@ -232,4 +232,7 @@ def _count(session: Session, field: str, items: list[Any]) -> None:
 def _verdict(result: ops.Verdict) -> Verdict:
     if isinstance(result, SupersoniqError):
         return Verdict(False, problem=msgspec.to_builtins(problem_of(result)))
-    return Verdict(True, result)
+    return _DONE if result is None else Verdict(True, result)
+
+
+_DONE = Verdict(True)
