@@ -69,6 +69,7 @@ def test_how_errors_of_the_store_are_answered(monkeypatch: pytest.MonkeyPatch) -
                     async def fail(op: object, error: Exception = error) -> None:
                         raise error
 
+                    monkeypatch.setattr(broker.engine, "direct", None)
                     monkeypatch.setattr(broker.engine, "call", fail)
                     answer = await client.post("/messages", json={"content": 1})
                     assert answer.status_code == status
@@ -93,6 +94,7 @@ def test_a_bug_is_a_problem_too(
                 async def fail(op: object) -> None:
                     raise ZeroDivisionError("secret")
 
+                monkeypatch.setattr(broker.engine, "direct", None)
                 monkeypatch.setattr(broker.engine, "call", fail)
                 with caplog.at_level(logging.ERROR, "supersoniq.http"):
                     answer = await client.post("/messages", json={"content": 1})

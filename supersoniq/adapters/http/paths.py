@@ -60,11 +60,12 @@ class Paths(Router):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         raw: bytes = scope.get("raw_path") or b""
-        if raw and raw.decode("latin-1") != scope["path"]:
+        plain = not raw or raw == scope["path"].encode()
+        if not plain:
             scope = _whole(scope, unquote(raw.decode("latin-1")))
         if scope["type"] == "http":
             found = self.find(_below(scope))
-            if found is not None and b"%2f" in raw.lower():
+            if found is not None and not plain and b"%2f" in raw.lower():
                 # An encoded slash is part of a name, never a border between two; no name has one.
                 await self.default(scope, receive, send)
                 return
