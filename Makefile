@@ -16,7 +16,7 @@ BENCH := .venv/.installed-bench
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-tools soak soak-tools test-tools build clean
+.PHONY: help run test check format bench abuse autobahn bench-tools soak soak-tools test-tools build clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ bench-tools: ## Install what is measured beside us and what makes load: beanstal
 	@{ command -v beanstalkd && command -v h2load && command -v nghttp; } >/dev/null || { \
 	  apt-get update && apt-get install --yes beanstalkd nghttp2-client; }
 	@beanstalkd -v; h2load --version
+
+abuse: $(DEV) ## Attack a real server in every way, and measure honest clients beside it.
+	$(BIN)/python -m benchmarks.abuse $(ARGS)
+
+autobahn: $(DEV) ## Run Autobahn's fuzzing client on every WebSocket; needs its wstest (Python 2.7).
+	$(BIN)/python -m tests.autobahn.run $(ARGS)
 
 soak: $(DEV) ## Run the long tests: kill -9, power cuts, millions of model steps. Hours.
 	@command -v strace >/dev/null || echo "no strace: power cuts will be left out; make soak-tools"

@@ -215,7 +215,11 @@ async def http3(port: int) -> AsyncIterator[Ask]:
                 raise ConnectionResetError(f"no answer: reset {answer.reset}, {one.ended}")
             return answer.status, answer.content
 
-        yield ask
+        try:
+            yield ask
+        finally:
+            one.close()
+            one.transmit()
 
 
 class Wire:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
+
+from websockets.exceptions import WebSocketException
 
 from benchmarks.abuse import doors
 from benchmarks.abuse.serving import ROOT
@@ -113,7 +114,7 @@ async def _keep_on(name: str, port: int, times: dict[str, Any], begun: asyncio.E
                         times["waited"].append(1000 * (time.perf_counter() - started))
                     begun.set()
                     await asyncio.sleep(PAUSE)
-        except (OSError, TimeoutError, ssl.SSLError, RuntimeError) as error:
+        except (OSError, EOFError, RuntimeError, WebSocketException) as error:
             times["failed"].append(f"{type(error).__name__}: {error}"[:200])
             await asyncio.sleep(0.1)
 
@@ -135,9 +136,11 @@ async def _main(port: int) -> None:
             await each.wait()
         print("going", flush=True)
         await word()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        left = set(tasks)
+        while left:  # wait_for of Python 3.11 may lose a cancellation
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=1)
         print(json.dumps(times), flush=True)
 
 

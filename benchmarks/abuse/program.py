@@ -15,9 +15,6 @@ import sys
 from collections import Counter
 
 KINDS = {
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "HTTP/1.1",
-    "supersoniq.servers.negotiate.Negotiator": "undecided",
-    "supersoniq.servers.h2.protocol.H2Protocol": "HTTP/2",
     "supersoniq.servers.h3.protocol.Protocol": "HTTP/3",
     "supersoniq.servers.stream.Stream": "streams",
     "supersoniq.adapters.ws.session.Session": "WebSockets",

@@ -62,6 +62,15 @@ class Served:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def _sockets(self) -> int:
+        count = 0
+        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                count += each.readlink().name.startswith("socket:")
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return count
+
     def census(self, patience: float = 60) -> dict[str, int]:
         """What runs within: tasks, connections, streams.
 
@@ -74,6 +83,7 @@ class Served:
         while time.monotonic() < end:
             if self._census.exists():
                 found: dict[str, int] = json.loads(self._census.read_text())
+                found["sockets"] = self._sockets()
                 return found
             time.sleep(0.02)
         raise TimeoutError(f"no census within {patience:g} s")

@@ -78,6 +78,42 @@ def test_fragments_of_a_text_are_one_message() -> None:
     run(main)
 
 
+def test_many_messages_at_once_all_come_in_order_and_leave_others_their_turn() -> None:
+    turns = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        heard = []
+        while (message := await receive())["type"] == "websocket.receive":
+            heard.append(message["text"])
+            if heard[-1] == "end":
+                fine = heard[:-1] == [str(n) for n in range(20_000)]
+                await send({"type": "websocket.send", "text": str(fine)})
+                await send({"type": "websocket.close"})
+
+    async def main() -> None:
+        nonlocal turns
+        async with serving(app) as server:
+
+            async def others() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            counting = asyncio.ensure_future(others())
+            many = b"".join(frame(TEXT, b"%d" % n) for n in range(20_000))
+            assert b"True" in await talk(server, many + frame(TEXT, b"end"))
+            # Nothing but empty fragments: a slice of them has no message to wait for.
+            before = turns
+            await talk(server, frame(TEXT, fin=False) + frame(0, fin=False) * 500_000)
+            assert turns - before > 20
+            counting.cancel()
+
+    run(main)
+
+
 def test_empty_fragments_take_no_memory() -> None:
     async def main() -> None:
         async with serving(echo, ws_max_size=1 << 20) as server:
