@@ -118,7 +118,10 @@ def trials(
     served: Served, honest: Honest, attacks: Iterable[Attack], scale: Scale
 ) -> Iterator[Result]:
     """Try attacks, one after the other."""
-    rest = _at_rest(served, served.census(), REST)
+    honest.go()  # the first visit makes what then stays: the store's own socket, for one
+    honest.stop()
+    time.sleep(scale.pick(5, 2))
+    rest = served.census()
     alone: Times | None = None
     for attack in attacks:
         if scale.full or alone is None:
