@@ -32,6 +32,8 @@ __all__ = ["Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
 Fields = Sequence[tuple[bytes, bytes]]
 T = TypeVar("T")
 
+PIECE = 256 * 1024
+"""Bytes of an answer that a server is given at a time."""
 MAX_QUERY_FIELDS = 100
 encode = msgspec.json.Encoder().encode
 
@@ -298,7 +300,27 @@ class Exchange:
         if self.scope["method"] == "HEAD":
             body = b""
         self.started = True
-        await self._waiting(len(body), self._say(status, head, body))
+        if len(body) <= PIECE:
+            await self._waiting(len(body), self._say(status, head, body))
+            return
+        # A server may take whatever it is given at once, and only then wait: so it is given little.
+        answers, left = self.service.answers, len(body)
+        answers.size += left
+        try:
+            within = self.service.send_deadline.within
+            await within(
+                self._send({"type": "http.response.start", "status": status, "headers": head})
+            )
+            view = memoryview(body)
+            for at in range(0, len(body), PIECE):
+                piece = bytes(view[at : at + PIECE])
+                more = at + PIECE < len(body)
+                message = {"type": "http.response.body", "body": piece, "more_body": more}
+                await within(self._send(message))
+                answers.size -= len(piece)
+                left -= len(piece)
+        finally:
+            answers.size -= left
 
     async def _say(self, status: int, head: Fields, body: bytes) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": head})
