@@ -12,6 +12,7 @@ BIN := .venv/bin
 USE := .venv/.installed-use
 DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
+PEERS := .venv/peers/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -51,7 +52,7 @@ format: $(DEV) ## Format the code and mend what the linter can.
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-bench: $(BENCH) ## Measure, beside the peers, in one run.
+bench: $(BENCH) $(PEERS) ## Measure, beside the peers, in one run.
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 bench-tools: ## Install what is measured beside us and what makes load: beanstalkd, h2load (Debian, as root).
@@ -64,6 +65,9 @@ abuse: $(DEV) ## Attack a real server in every way, and measure honest clients b
 
 autobahn: $(DEV) ## Run Autobahn's fuzzing client on every WebSocket; needs its wstest (Python 2.7).
 	$(BIN)/python -m tests.autobahn.run $(ARGS)
+
+bench-bullmq: ## Install BullMQ, to be measured beside us on Redis (takes npm).
+	cd benchmarks/jobs/bullmq && npm install --no-package-lock --no-audit --no-fund
 
 soak: $(DEV) ## Run the long tests: kill -9, power cuts, millions of model steps. Hours.
 	@command -v strace >/dev/null || echo "no strace: power cuts will be left out; make soak-tools"
@@ -107,4 +111,10 @@ $(DEV): pyproject.toml | .venv/.made
 
 $(BENCH): $(DEV)
 	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+$(PEERS): pyproject.toml | .venv/.made
+	$(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv/peers/bin/python -m pip install --quiet --group bench-peers
 	@touch $@

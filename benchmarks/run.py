@@ -1,6 +1,6 @@
 """Run the benchmarks; ``python benchmarks/run.py --help`` tells the options.
 
-Without ``--quick`` all of it takes about ten minutes.
+Without ``--quick`` all of it takes about fifteen minutes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks import depth, doors, memory, sqlite, wakeup, ws  # noqa: E402  # found by the line above
+from benchmarks import depth, doors, memory, redis, sqlite, wakeup, ws  # noqa: E402  # found by the line above
 from benchmarks.harness import Plan, Row, machine, table  # noqa: E402
 
 SUBJECTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "memory": memory.rows,
     "sqlite": sqlite.rows,
+    "redis": redis.rows,
     "depth": depth.rows,
     "wakeup": wakeup.rows,
     "doors": doors.rows,
