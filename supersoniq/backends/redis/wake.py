@@ -12,6 +12,7 @@ So nothing has to be polled for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -22,6 +23,8 @@ from redis.exceptions import RedisError, ResponseError
 from supersoniq.port import Stir
 
 __all__ = ["Ears", "Token"]
+
+log = logging.getLogger("supersoniq")
 
 Token = tuple[int, int]
 """A queue's number and stirs: differs whenever somebody who waits should look again."""
@@ -103,6 +106,8 @@ class Ears:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if self._sending:
+            await asyncio.wait(self._sending)
         self._ears.clear()
         self._heard.clear()
         self._queues.clear()
@@ -173,8 +178,11 @@ class Ears:
                 while True:
                     await self._read(connection)
                     pause = SHORTEST
-            except (RedisError, OSError, TimeoutError):
-                pass
+            except (RedisError, OSError, TimeoutError) as error:
+                log.debug("the connection for waiters was lost: %s", error)
+            except Exception:
+                # Whatever it was, those who wait would wait for ever if this ended.
+                log.exception("the connection for waiters failed; it is made anew")
             finally:
                 self._connection = None
                 if connection is not None:
