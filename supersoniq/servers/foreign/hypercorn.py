@@ -1,4 +1,4 @@
-"""hypercorn: HTTP/1.1, HTTP/2 with push, WebSocket over both; HTTP/3 when asked for."""
+"""hypercorn: HTTP/1.1, HTTP/2, and HTTP/3 when asked for; WebSocket over all of them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Hypercorn:
             Feature.HTTP1,
             Feature.HTTP2,
             Feature.H2C,
-            Feature.PUSH,
             Feature.WEBSOCKET,
             Feature.WEBSOCKET_H2,
             Feature.HTTP3,
+            Feature.WEBSOCKET_H3,
         }
     )
     honours = frozenset(
