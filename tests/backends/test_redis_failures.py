@@ -14,9 +14,11 @@ from supersoniq.core.errors import BackendUnavailable, Closed, OutcomeUnknown
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Message, prepare
 from supersoniq.core.ops import Outcome, Settlement
-from tests.backends.redis_server import RedisServer, shared, store_prefix, until
+from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix, until
 from tests.backends.served import Cutter
 from tests.backends.test_redis_server import free_port
+
+pytestmark = needs_server
 
 
 async def put(backend: RedisBackend, content: bytes, queue: str = "q") -> int:

@@ -7,7 +7,10 @@ from hypothesis import HealthCheck, settings
 
 from supersoniq.testing.model import machine
 from supersoniq.testing.simulate import simulate
+from tests.backends.redis_server import needs_server
 from tests.backends.test_redis_conformance import RedisHarness
+
+pytestmark = needs_server
 
 TestModel = machine(RedisHarness).TestCase
 TestModel.settings = settings(

@@ -19,8 +19,10 @@ from supersoniq.core.states import ARCS, Status
 from supersoniq.testing import check
 from supersoniq.testing.simulate import simulate
 from supersoniq.testing.twins import Pick, Twins
-from tests.backends.redis_server import shared
+from tests.backends.redis_server import needs_server, shared
 from tests.backends.test_redis_conformance import RedisHarness
+
+pytestmark = needs_server
 
 LUA = Path(package.__file__).parent / "lua"
 KINDS: dict[str, list[Any]] = {

@@ -22,7 +22,9 @@ from supersoniq.core.errors import (
 from supersoniq.core.messages import prepare
 from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.registry import schemes
-from tests.backends.redis_server import RedisServer, shared, store_prefix
+from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix
+
+pytestmark = needs_server
 
 
 def run(

@@ -11,7 +11,9 @@ from supersoniq.core import ops
 from supersoniq.core.messages import prepare
 from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.core.tally import conserved
-from tests.backends.redis_server import shared, store_prefix
+from tests.backends.redis_server import needs_server, shared, store_prefix
+
+pytestmark = needs_server
 
 MESSAGES = 500
 OUTCOMES = [Outcome.ACK] * 6 + [Outcome.NACK, Outcome.RELEASE, Outcome.EXTEND]

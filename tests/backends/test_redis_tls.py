@@ -13,7 +13,9 @@ from supersoniq.core import ops
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.messages import prepare
 from tests.backends.redis_groups import low_port
-from tests.backends.redis_server import RedisServer
+from tests.backends.redis_server import RedisServer, needs_server
+
+pytestmark = needs_server
 
 
 class Papers:

@@ -9,7 +9,9 @@ import pytest
 
 import supersoniq
 from supersoniq.backends.redis import connect, wake
-from tests.backends.redis_server import RedisServer, shared, store_prefix, until
+from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix, until
+
+pytestmark = needs_server
 
 LONG = 30.0
 """Seconds that only a test that hangs takes."""

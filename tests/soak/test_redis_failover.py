@@ -9,10 +9,10 @@ import pytest
 from supersoniq.backends.redis import RedisBackend, connect
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown
 from tests.backends.redis_groups import RedisCluster, SentinelTrio
-from tests.backends.redis_server import RedisServer, until
+from tests.backends.redis_server import RedisServer, needs_server, until
 from tests.backends.test_redis_failures import contents, keep_busy, put
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
+pytestmark = [needs_server, pytest.mark.soak, pytest.mark.timeout(0)]
 
 
 async def fail_over(url: str, kill: RedisServer) -> None:

@@ -11,6 +11,7 @@ import pytest
 from supersoniq.testing import check
 from supersoniq.testing.simulate import simulate
 from tests.backends.redis_groups import RedisCluster
+from tests.backends.redis_server import needs_server
 from tests.backends.test_memory import MemoryHarness
 from tests.backends.test_redis_cluster import harness_on
 from tests.backends.test_redis_conformance import RedisHarness
@@ -19,7 +20,7 @@ from tests.backends.test_sqlite_conformance import SqliteHarness
 from tests.soak.conftest import scaled
 
 SEED = int(os.environ.get("SUPERSONIQ_SEED", "1"))
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
+pytestmark = [needs_server, pytest.mark.soak, pytest.mark.timeout(0)]
 
 
 def test_long_walks() -> None:
