@@ -54,7 +54,7 @@ ALL = (
     Peer("rq", _python("rq"), 1000, 20),
     Peer("dramatiq", _python("dramatiq"), 5000),
     Peer("taskiq", _python("taskiq"), 2000),
-    Peer("BullMQ", NODE, 10_000, 1),
+    Peer("BullMQ", NODE, 20_000, 1),
 )
 
 

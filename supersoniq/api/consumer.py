@@ -61,6 +61,9 @@ class Runner:
     cancelling ``run``, or closing the broker) drains: nothing more is leased, handlers get the
     grace time to finish, and what is not finished then is cancelled and released, uncounted.
 
+    A handler that has returned makes room before its acknowledgement is answered, so that this and
+    the next look for messages go out in one batch: half the trips to a store that is elsewhere.
+
     Args:
         engine: what carries out operations.
         lease: where deliveries come from.
@@ -89,6 +92,9 @@ class Runner:
         self._finished = asyncio.Event()
         self._freed = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
+        self._settling = 0
+        """How many of these have returned and wait for their verdict. Where a store is slow to give
+        it, no more than as many as may work make room."""
 
     def stop(self) -> None:
         """Begin to drain. Safe to call more than once."""
@@ -116,8 +122,8 @@ class Runner:
     async def _take_all(self) -> None:
         pause = 0.05
         while not self._stopping.is_set():
-            room = self._concurrency - len(self._busy)
-            if room == 0:
+            room = self._concurrency - len(self._busy) + min(self._settling, self._concurrency)
+            if room <= 0:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
@@ -142,13 +148,21 @@ class Runner:
         self._freed.set()
 
     async def _handle(self, delivery: Delivery) -> None:
+        worked = False
         try:
             async with delivery:
-                await self._handler(delivery)
+                try:
+                    await self._handler(delivery)
+                finally:
+                    worked = True
+                    self._settling += 1
+                    self._freed.set()
         except LeaseLost as error:
             log.warning("%r: %s", delivery, error)
         except Exception:
             log.exception("%r: its handler failed", delivery)
+        finally:
+            self._settling -= worked
 
     async def _drain(self, taking: asyncio.Task[None]) -> None:
         await asyncio.gather(taking, return_exceptions=True)

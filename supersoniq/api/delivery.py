@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from supersoniq.api.engine import Engine
+from supersoniq.api.keeping import Keeper
 from supersoniq.core import checks
 from supersoniq.core.errors import Closed, LeaseLost, SupersoniqError
 from supersoniq.core.messages import Duration, Lease, Message
@@ -51,7 +52,7 @@ class Delivery:
     """What was said of it, once that was accepted."""
     _trusted: float | None = None
     _message: Message | None = None
-    _keeper: _Keeper | None = None
+    _keeper: Keeper | None = None
 
     def __init__(self, engine: Engine, lease: Lease, length: int, since: float) -> None:
         self.lease = lease
@@ -260,7 +261,8 @@ class Delivery:
         Args:
             worker: the task to cancel if the lease is lost.
         """
-        self._keeper = _Keeper(self, worker)
+        first = max(min(self.time_left, self._length / 3000), 0)
+        self._keeper = Keeper(self, self._engine.rounds, first, self._length, worker)
 
     async def finish(self, error: BaseException | None = None) -> None:
         """Stop extending, and settle by how the work ended, unless it was settled by hand.
@@ -315,44 +317,3 @@ class Delivery:
                 return None
             return min(left, self._length / 9000)
         return self._length / 3000
-
-
-class _Keeper:
-    """Extends a delivery's lease while a block runs. Costs a timer; a task only when it is due."""
-
-    __slots__ = ("_cancelled", "_delivery", "_task", "_timer", "_worker")
-
-    def __init__(self, delivery: Delivery, worker: asyncio.Task[Any] | None) -> None:
-        self._delivery = delivery
-        self._worker = worker
-        self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
-        first = max(min(delivery.time_left, delivery._length / 3000), 0)
-        self._timer: asyncio.TimerHandle | None
-        self._timer = asyncio.get_running_loop().call_later(first, self._due)
-
-    def stop(self, error: BaseException | None) -> bool:
-        """End; whether the block was cancelled because the lease was lost."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-        if self._cancelled and self._worker is not None:
-            # As asyncio.timeout does: our own cancellation, and no other one besides it.
-            return self._worker.uncancel() <= 0 and isinstance(error, asyncio.CancelledError)
-        return False
-
-    def _due(self) -> None:
-        self._timer = None
-        self._task = asyncio.get_running_loop().create_task(self._keep())
-
-    async def _keep(self) -> None:
-        delivery = self._delivery
-        if delivery.settled is not None:
-            return
-        again = await delivery._keep()
-        if again is not None:
-            self._timer = asyncio.get_running_loop().call_later(again, self._due)
-        elif delivery.lost and self._worker is not None:
-            self._cancelled = True
-            self._worker.cancel("the lease was lost")

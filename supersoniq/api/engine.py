@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from supersoniq.api.coalescer import Coalescer
+from supersoniq.api.keeping import Rounds
 from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.messages import Lease
@@ -52,6 +53,8 @@ class Engine:
         """The event loop's clock."""
         self._coalescer = Coalescer(backend.execute)
         self._rooms: dict[RoomKey, WaitingRoom] = {}
+        self.rounds = Rounds()
+        """When leases are extended."""
         self._closing = False
         self._farewells: set[Callable[[], Awaitable[None] | None]] = set()
         self.held: set[Held] = set()
