@@ -167,7 +167,9 @@ class _Document:
         if what is None:
             return {"schema": {}}
         schema = self._schemas.of(what)
-        if kind in (NDJSON, SSE):
+        if kind == SSE:
+            return {"schema": schema}  # of each event's data
+        if kind == NDJSON:
             return {"schema": {"type": "array", "items": schema}}
         return {"schema": schema}
 
