@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -61,7 +62,7 @@ def test_help_says_what_it_does_to_a_message_and_shows_how(
 
 @pytest.mark.parametrize("name", LEAVES, ids=" ".join)
 def test_the_examples_are_right(shell: Shell, name: tuple[str, ...]) -> None:
-    for file in ("jobs.ndjson", "app.log", "queue.key", "queue.pem"):
+    for file in ("jobs.ndjson", "app.log", "queue.key", "queue.pem", "chain.pem", "key.pem"):
         (shell.folder / file).touch()
     command, _ = found(name)
     assert isinstance(command, Command)
@@ -139,10 +140,10 @@ def test_all_but_serving_works_without_a_server(shell: Shell) -> None:
 def test_serve_tells_where_and_ends_on_a_signal(shell: Shell) -> None:
     process = shell.start("serve", "--port", "0")
     assert process.stdout is not None
-    assert re.fullmatch(
-        rb'{"url":"http://127.0.0.1:\d+","backend":"sqlite:///supersoniq.db"}\n',
-        process.stdout.readline(),
-    )
+    told = json.loads(process.stdout.readline())
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", told["url"])
+    assert told["backend"] == "sqlite:///supersoniq.db"
+    assert told["tls"] is None
     assert shell.end(process) == ("", "")
     assert process.returncode == 0
 
