@@ -120,7 +120,7 @@ class Runner:
             raise error
 
     async def _take_all(self) -> None:
-        pause = 0.05
+        pause, loop = 0.05, asyncio.get_running_loop()
         while not self._stopping.is_set():
             room = self._concurrency - len(self._busy) + min(self._settling, self._concurrency)
             if room <= 0:
@@ -139,7 +139,7 @@ class Runner:
             pause = 0.05
             for held in batch.leases:
                 delivery = Delivery(self._engine, held, batch.length, batch.since)
-                task = asyncio.ensure_future(self._handle(delivery))
+                task = loop.create_task(self._handle(delivery))
                 self._busy.add(task)
                 task.add_done_callback(self._free)
 

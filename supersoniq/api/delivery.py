@@ -261,8 +261,14 @@ class Delivery:
         Args:
             worker: the task to cancel if the lease is lost.
         """
-        first = max(min(self.time_left, self._length / 3000), 0)
-        self._keeper = Keeper(self, self._engine.rounds, first, self._length, worker)
+        self._begin(worker)
+
+    def _begin(self, worker: asyncio.Task[Any] | None) -> None:
+        engine, length = self._engine, self._length
+        now = engine.time()
+        ends = self._since + length / 1000 if self._trusted is None else self._trusted
+        when = max(min(ends, now + length / 3000), now)
+        self._keeper = Keeper(self, engine.rounds, when, length, worker)
 
     async def finish(self, error: BaseException | None = None) -> None:
         """Stop extending, and settle by how the work ended, unless it was settled by hand.
@@ -290,7 +296,7 @@ class Delivery:
             log.warning("%r could not be given back after %r: %s", self, error, failed)
 
     async def __aenter__(self) -> Delivery:
-        await self.keep(asyncio.current_task())
+        self._begin(asyncio.current_task())
         return self
 
     async def __aexit__(

@@ -34,16 +34,16 @@ class Rounds:
         self._loop = asyncio.get_running_loop()
         self._rounds: dict[tuple[int, int], set[Keeper]] = {}
 
-    def join(self, keeper: Keeper, seconds: float, length: int) -> set[Keeper]:
-        """Have it called in so many seconds or a little sooner, unless it leaves the set. O(1).
+    def join(self, keeper: Keeper, when: float, length: int) -> set[Keeper]:
+        """Have it called then or a little sooner, unless it leaves the set. O(1).
 
         Args:
             keeper: who is called.
-            seconds: from now.
+            when: on the loop's clock.
             length: of the lease in milliseconds.
         """
         grain = length / GRAINS
-        number = int((self._loop.time() + seconds) / grain)
+        number = int(when / grain)
         found = self._rounds.get((length, number))
         if found is None:
             found = self._rounds[length, number] = set()
@@ -62,7 +62,7 @@ class Keeper:
     Args:
         delivery: whose lease.
         rounds: which tell when.
-        first: seconds until the first time.
+        first: when for the first time, on the loop's clock.
         length: of the lease in milliseconds.
         worker: the task to cancel if the lease is lost.
     """
@@ -105,7 +105,8 @@ class Keeper:
             return
         again = await delivery._keep()
         if again is not None:
-            self._round = self._rounds.join(self, again, self._length)
+            when = asyncio.get_running_loop().time() + again
+            self._round = self._rounds.join(self, when, self._length)
         elif delivery.lost and self._worker is not None:
             self._cancelled = True
             self._worker.cancel("the lease was lost")

@@ -42,11 +42,11 @@ def test_who_is_due_together_shares_a_round_and_who_has_left_is_not_called() -> 
 
         loop.call_at = call_at  # type: ignore[method-assign,assignment]  # to count
         all_ = [_Kept() for _ in range(1000)]
-        keepers = [Keeper(kept, rounds, 0.05, 30_000_000, None) for kept in all_]
+        keepers = [Keeper(kept, rounds, loop.time() + 0.05, 30_000_000, None) for kept in all_]
         assert calls == 1
         for keeper in keepers[1:]:
             assert not keeper.stop(None)
-        rounds.join(keepers[0], 0.0, 3)
+        rounds.join(keepers[0], loop.time(), 3)
         await all_[0].twice.wait()
         assert not any(kept.times for kept in all_[1:])
 
@@ -65,10 +65,9 @@ def test_rounds_are_early_by_a_thirtieth_of_the_lease_at_most_and_never_late() -
         planned: list[float] = []
         loop.call_at = lambda when, *_: planned.append(when)  # type: ignore[method-assign,assignment]  # to see
         for length in (100, 777, 30_000, 43_200_000):
-            before = loop.time() + length / 3000
-            rounds.join(Slot(), length / 3000, length)  # type: ignore[arg-type]  # all that is needed
-            after = loop.time() + length / 3000
-            assert before - length / 30_000 - 1e-6 <= planned[-1] <= after + 1e-6
+            when = loop.time() + length / 3000
+            rounds.join(Slot(), when, length)  # type: ignore[arg-type]  # all that is needed
+            assert when - length / 30_000 - 1e-6 <= planned[-1] <= when + 1e-6
 
     asyncio.run(main())
 

@@ -249,7 +249,7 @@ class RedisBackend(Backend):
             longer = self._replica_patience
             commands.append(("WAIT", self._min_replicas, round(1000 * longer)))
         try:
-            answers = await link.run(commands, longer)
+            answers = await link.run_here(commands, longer)
         except BackendUnavailable as error:
             self._nodes.doubt(link)
             for work in works:

@@ -42,7 +42,7 @@ class Link:
     def __init__(self, pool: BlockingConnectionPool, patience: float) -> None:
         self._pool = pool
         self._patience = patience
-        self._running: set[asyncio.Task[list[Any]]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def run(self, commands: Sequence[Command], longer: float = 0.0) -> list[Any]:
         """Send commands at once and give their answers; those refused, as ``ResponseError``.
@@ -59,6 +59,16 @@ class Link:
         self._running.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
+
+    async def run_here(self, commands: Sequence[Command], longer: float = 0.0) -> list[Any]:
+        """Do what ``run`` does, for a task that no caller can cancel: without another one."""
+        ended = asyncio.get_running_loop().create_future()
+        self._running.add(ended)
+        try:
+            return await self._run(commands, self._patience + longer)
+        finally:
+            self._running.discard(ended)
+            ended.set_result(None)
 
     def _finished(self, task: asyncio.Task[list[Any]]) -> None:
         self._running.discard(task)

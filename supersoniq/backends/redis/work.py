@@ -50,21 +50,19 @@ class Facts(msgspec.Struct):
 
     durability: Durability
     secret: bytes
-    seals: dict[tuple[int, str], Seal]
-    """Of queues by number and base, always the same objects."""
+    seals: dict[int, Seal]
+    """Of queues by number, always the same objects."""
 
     def is_ours(self, seal: object) -> bool:
         """Whether that very seal was made here."""
-        return isinstance(seal, Seal) and self.seals.get((seal.number, _base(seal))) is seal
+        return isinstance(seal, Seal) and self.seals.get(seal.number) is seal
 
     def seal_of(self, number: int, base: str) -> Seal | None:
         """The seal of a queue; ``None`` if it was made with another secret."""
-        found = self.seals.get((number, base))
-        if found is None:
-            found = Seal(self.secret, number)
-            if _base(found) != base:
-                return None
-            self.seals[number, base] = found
+        found = self.seals.get(number) or Seal(self.secret, number)
+        if _base(found) != base:
+            return None
+        self.seals[number] = found
         return found
 
 
