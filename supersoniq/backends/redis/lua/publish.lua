@@ -105,10 +105,10 @@ local function store(blob, more)
         at_latest(available)
         count('publish:-:scheduled')
     elseif sub(blob, 3, 4) == '\0\0' then
-        line[#line + 1] = 0; line[#line + 1] = sub(blob, 1, 2) .. id
+        line[#line + 1] = '0'; line[#line + 1] = sub(blob, 1, 2) .. id
         count('publish:-:ready')
     else
-        own[#own + 1] = 0
+        own[#own + 1] = '0'
         own[#own + 1] = sub(blob, 3, 4 + unpack_bytes('>I2', blob, 3)) .. sub(blob, 1, 2) .. id
         count('publish:-:ready')
     end

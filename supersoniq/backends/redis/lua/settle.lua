@@ -9,33 +9,37 @@ if not tick() then return finish('again', false) end
 
 local DONE, LOST = 0, -1
 local mine = pack('>I4', queue.number)
+local ack = 'a' .. mine
 local verdicts = {}
 
 -- The common case in a few commands: acknowledgements after which nothing is kept or told.
 local function acknowledge()
     local seen, ids, places = {}, {}, {}
     for i = 7, #ARGV do
-        local id = sub(ARGV[i], 6, 10)
-        if not seen[id] and sub(ARGV[i], 1, 1) ~= '?' then
+        local item = ARGV[i]
+        local id = sub(item, 6, 10)
+        if not seen[id] and sub(item, 1, 1) ~= '?' then
             seen[id] = true
             -- Only the first settlement of a message can go this way: the others must see what it did.
-            if sub(ARGV[i], 1, 1) == 'a' and sub(ARGV[i], 2, 5) == mine then
+            if sub(item, 1, 5) == ack then
                 ids[#ids + 1] = id; places[#places + 1] = i
             end
         end
     end
     if #ids == 0 then return end
     local states = many(STATE, ids)
-    local held, pages = {}, {}
+    local held, pages, starts = {}, {}, {}
     for k, id in ipairs(ids) do
         local state = states[k]
         if state and sub(state, 1, 5) == 'l' .. sub(ARGV[places[k]], 11, 14) then
             held[#held + 1] = id
             verdicts[places[k] - 6] = DONE
-            local page = floor(unpack_bytes('>I5', id) / 256)
-            pages[page] = (pages[page] or 0) + 1
+            -- All of its sequence but the last eight bits: the page.
+            local start = sub(id, 1, 4)
+            starts[start] = (starts[start] or 0) + 1
         end
     end
+    for start, messages in pairs(starts) do pages[unpack_bytes('>I4', start)] = messages end
     if #held == 0 then return end
     in_parts('HDEL', CONTENT, held)
     in_parts('HDEL', STATE, held)

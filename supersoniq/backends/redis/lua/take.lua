@@ -9,12 +9,16 @@ if not tick() then return finish('again', false) end
 -- Places are compared as numbers: Lua compares texts by the locale.
 local function next_in_line(limit, recipient)
     local members = call('ZRANGE', LINE, 0, limit - 1)
+    local ids, from_own = {}, {}
     local own = {}
     if recipient ~= '' then
         local start = rules().own_line(recipient)
         own = call('ZRANGEBYLEX', OWN, '[' .. start, '(' .. start .. string.rep('\255', 8), 'LIMIT', 0, limit)
     end
-    local ids, from_own = {}, {}
+    if #own == 0 then
+        for i = 1, #members do ids[i] = sub(members[i], 3) end
+        return ids, from_own, members
+    end
     local i, j = 1, 1
     while #ids < limit do
         local common, mine = members[i], own[j]
@@ -42,10 +46,12 @@ local function take(limit, recipient, length)
     local ids, from_own, members = next_in_line(limit, recipient)
     if #ids == 0 then return {} end
     local deadline = now + length
+    local score = whole(deadline)
     local fresh_state = state_of('l', 1, 0, deadline)
     local states = many(STATE, ids)
     local changed, leased, expiring, own, given = {}, {}, {}, {}, {deadline}
     local taken, bytes, common = 0, 0, 0
+    local at = 1
     for from = 1, #ids, 64 do
         local to = math.min(from + 63, #ids)
         local contents = call('HMGET', CONTENT, unpack(ids, from, to))
@@ -62,16 +68,17 @@ local function take(limit, recipient, length)
                 local leases, uncounted = unpack_bytes('>I4I4', state, 2)
                 head = sub(state, FIXED + 1, FIXED + HEAD)
                 state = state_of('l', leases + 1, uncounted, deadline) .. sub(state, FIXED + 1)
-                changed[#changed + 1] = id; changed[#changed + 1] = state
+                changed[2 * k] = state
             else
                 head = head_of(content)
-                changed[#changed + 1] = id; changed[#changed + 1] = fresh_state .. head
+                changed[2 * k] = fresh_state .. head
             end
             if sub(head, 9, 16) ~= '\0\0\0\0\0\0\0\0' then expiring[#expiring + 1] = id end
             if from_own[k] then own[#own + 1] = from_own[k] else common = common + 1 end
-            leased[#leased + 1] = whole(deadline); leased[#leased + 1] = id
-            local at = 3 * (k - 1) + 2
-            given[at], given[at + 1], given[at + 2] = id, state or '', content
+            changed[2 * k - 1] = id
+            leased[2 * k - 1], leased[2 * k] = score, id
+            given[at + 1], given[at + 2], given[at + 3] = id, state or '', content
+            at = at + 3
             bytes = bytes + #content
             taken = k
         end
