@@ -81,7 +81,9 @@ def hosted(host: str, prefix: str, app: Any, lifespan: Any = None) -> Any:
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return litestar.Litestar([mounted], lifespan=[lifespan] if lifespan else [])
+    # Its logging would be set up for the whole process, these tests' too.
+    lifespans = [lifespan] if lifespan else []
+    return litestar.Litestar([mounted], lifespan=lifespans, logging_config=None)
 
 
 HOSTS = ["starlette", "fastapi", "litestar"]
