@@ -11,24 +11,24 @@ import pytest
 
 import supersoniq
 from supersoniq.adapters import create_app
-from supersoniq.adapters.http.answers import LEAST, Answers
+from supersoniq.adapters.http.answers import SMALL, Answers
 from supersoniq.adapters.http.exchange import PIECE
 from supersoniq.adapters.http.problems import Refusal
 
 MIB = 1024 * 1024
 
 
-def test_room_shrinks_as_answers_wait_and_ends() -> None:
+def test_room_shrinks_as_answers_wait_and_small_ones_are_always_given() -> None:
     answers = Answers(8 * MIB)
     assert answers.room(MIB) == MIB
     assert answers.room(100 * MIB) == 2 * MIB
     answers.size = 4 * MIB
     assert answers.room(100 * MIB) == MIB
-    answers.size = 8 * MIB - LEAST
-    assert answers.room(100 * MIB) == LEAST // 4
-    answers.size += 1
+    answers.size = 8 * MIB
+    assert answers.room(100 * MIB) == SMALL
+    answers.admit(SMALL)
     with pytest.raises(Refusal) as refused:
-        answers.room(1)
+        answers.admit(SMALL + 1)
     problem = refused.value.problem
     assert (problem.status, problem.code, problem.retry) == (503, "too-busy", True)
 
@@ -87,6 +87,11 @@ def test_what_nobody_reads_is_bounded_and_then_refused(kind: str, tmp_path: Path
             async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
                 assert (await client.get("/queues/default/stats")).status_code == 200
                 assert (await client.post("/messages", json={"content": 1})).status_code == 201
+                small = "/queues/small"
+                await client.post(f"{small}/messages", json={"content": "x"})
+                held = await client.post(f"{small}/leases", json={"limit": 10, "wait": 5})
+                assert [each["content"] for each in held.json()] == ["x"]
+                assert len((await client.get(f"{small}/messages")).json()) == 1
                 refused = await client.get("/messages")
                 assert refused.status_code == 503
                 assert refused.headers["retry-after"] == "1"
@@ -95,8 +100,8 @@ def test_what_nobody_reads_is_bounded_and_then_refused(kind: str, tmp_path: Path
             assert app.service.answers.size == 0
             async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
                 assert (await client.get("/messages")).status_code == 200
-            held = (await broker.queue().stats()).leased
-            assert held * MIB // 2 < 8 * MIB  # what was refused was not kept
+            kept = (await broker.queue().stats()).leased
+            assert kept * MIB // 2 < 8 * MIB  # what was refused was not kept
 
     asyncio.run(main())
 

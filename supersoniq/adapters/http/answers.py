@@ -3,8 +3,8 @@
 One answer is bounded by ``max_answer``. But a client may ask for a hundred at the same time and
 read none of them, and each would wait in memory for as long as ``send_timeout``. So what waits is
 counted. Answers get smaller while there is much of it (pages, leases and batches may always end
-early), each a quarter of what is left; and when nearly nothing is left, a request for contents is
-refused before it touches anything. Small answers are always given.
+early), each a quarter of what is left. Small ones are always given; one that holds a single large
+message and finds no room is refused, and what was leased for it is released.
 
 Reading is one at a time: what a store gives back is as large as its messages are, which nobody
 knows before, and only what then fits is kept.
@@ -18,8 +18,8 @@ from supersoniq.adapters.http.problems import Refusal
 
 __all__ = ["Answers"]
 
-LEAST = 256 * 1024
-"""Bytes under which nothing large is begun any more."""
+SMALL = 64 * 1024
+"""Bytes of content that every answer may have."""
 
 
 class Answers:
@@ -39,15 +39,17 @@ class Answers:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def room(self, most: int) -> int:
-        """Bytes of content that an answer may have now, ``most`` at most.
+        """Bytes of content that an answer may have now, ``most`` at most."""
+        return min(most, max(SMALL, (self.limit - self.size) // 4))
+
+    def admit(self, size: int) -> None:
+        """Look whether there is room for an answer with so many bytes of content.
 
         Raises:
-            Refusal: there is no room; a retry can find some.
+            Refusal: there is none; a retry can find some.
         """
-        left = self.limit - self.size
-        if left < min(LEAST, self.limit):
+        if size > SMALL and self.size + size > self.limit:
             raise Refusal(503, "too many large answers wait for clients that do not read them")
-        return max(1, min(most, left // 4))
 
     def reading(self) -> asyncio.Lock:
         """To be held while messages are read from a store and written as an answer."""

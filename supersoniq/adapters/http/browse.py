@@ -54,6 +54,7 @@ async def browse(exchange: Exchange) -> Reply:
     async with answers.reading():
         room = answers.room(exchange.limits.max_answer)
         found, more = await _read(exchange, op, room)
+        answers.admit(sum(len(message.content) for message in found))
         page = [MessageOut.of(message, asked.content) for message in found]
         links: list[tuple[bytes, bytes]] = []
         if more:
@@ -100,8 +101,8 @@ async def look(exchange: Exchange) -> Reply:
     exchange.accepts(JSON)
     queue, number = exchange.queue(), exchange.id()
     encoding = exchange.query(LookQuery).content
-    exchange.service.answers.room(exchange.limits.max_answer)
     message: Message = await exchange.call(Look(queue, number))
+    exchange.service.answers.admit(len(message.content))
     return reply(MessageOut.of(message, encoding))
 
 

@@ -62,7 +62,7 @@ async def lease(exchange: Exchange) -> None:
         length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
 
     engine = exchange.engine
-    exchange.service.answers.room(limits.max_answer)
+    answers = exchange.service.answers
 
     def take(seconds: float) -> Coroutine[Any, Any, Batch]:
         return engine.take(
@@ -76,8 +76,9 @@ async def lease(exchange: Exchange) -> None:
             held = (await take(0)).leases  # at once: nobody can leave meanwhile
         if not held and (wait or not direct):
             held = await _patiently(exchange, take(wait))
-        held, surplus = _fitting(held, exchange.service.answers.room(limits.max_answer))
+        held, surplus = _fitting(held, answers.room(limits.max_answer))
         engine.release_soon(surplus)
+        answers.admit(sum(len(each.record.content) for each in held))
         answer = [LeaseOut.of_lease(each, asked.content) for each in held]
         await exchange.answer(reply(answer))
     except BaseException:

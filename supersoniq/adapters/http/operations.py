@@ -60,16 +60,17 @@ async def operations(exchange: Exchange) -> None:
     raw = await exchange.body(exchange.limits.max_batch_body)
     steps = [checked(each) for each in _asked(exchange, kind, raw)]
     put = _pack if kind == MSGPACK else encode
-    room = exchange.limits.max_answer
-    if any(isinstance(step, CONTENTS) for step in steps):
-        room = exchange.service.answers.room(room)
-    work = Batch(exchange.engine, put, room)
+    work = Batch(exchange.engine, put, exchange.service.answers.room(exchange.limits.max_answer))
     try:
         if work.engine.direct is not None:
             await work.carry_out(steps)  # at once: nobody can leave meanwhile
         else:
             await _watched(exchange, work, steps)
-        await exchange.answer(Reply(200, put(work.answers), kind))
+        reply = Reply(200, put(work.answers), kind)
+        if all(isinstance(step, CONTENTS) for step in steps):
+            # Nothing has changed that does not change back. What others did must be told.
+            exchange.service.answers.admit(len(reply.body))
+        await exchange.answer(reply)
     except BaseException:
         work.abandon()
         raise
