@@ -108,14 +108,14 @@ def test_a_bug_is_a_problem_too(
 
 def test_deadlines() -> None:
     async def main() -> None:
-        deadlines = Deadlines(0.05)
+        deadlines = Deadlines(1.0)
         loop = asyncio.get_running_loop()
 
         async def late(begin: float) -> float:
             await asyncio.sleep(begin)
             begun = loop.time()
             with pytest.raises(TimeoutError), deadlines():
-                await asyncio.sleep(5)
+                await asyncio.sleep(60)
             return loop.time() - begun
 
         async def in_time() -> None:
@@ -125,7 +125,7 @@ def test_deadlines() -> None:
 
         late_ones = [late(n * 0.02) for n in range(5)]
         took, _ = await asyncio.gather(asyncio.gather(*late_ones), in_time())
-        assert all(0.045 < seconds < 2 for seconds in took)
+        assert min(took) > 0.99
 
         # Somebody else's cancellation stays one.
         async def wait() -> None:
@@ -144,7 +144,7 @@ def test_deadlines() -> None:
 
 def test_a_deadline_begins_only_where_something_is_waited_for() -> None:
     async def main() -> None:
-        deadlines = Deadlines(0.05)
+        deadlines = Deadlines(0.5)
 
         async def slow(seconds: float, result: str = "done") -> str:
             for _ in range(3):
