@@ -277,6 +277,9 @@ class Queue:
         broker drains it: nothing more is leased, handlers get ``grace`` seconds to finish, and what
         is left is cancelled and released, uncounted. No signal handlers are installed.
 
+        A handler that has returned makes room before the store has answered its acknowledgement, so
+        up to twice ``concurrency`` messages can be leased for a moment.
+
         Args:
             handler: an async function of a ``Delivery``.
             concurrency: handlers at the same time, 1 to 10,000.
