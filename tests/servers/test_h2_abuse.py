@@ -180,6 +180,24 @@ def test_a_flood_of_empty_data(padded: bool) -> None:
     run(main)
 
 
+def test_a_body_that_was_declined_and_comes_without_end() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (say(send, b"", 413) if scope["path"] == "/large" else echo(scope, receive, send))
+
+    async def main() -> None:
+        async with serving(app) as server, beside(server):
+
+            async def act(one: Client) -> None:
+                one.writer.write(HELLO + frame(1, 4, 1, head_block("/large", b"POST")))
+                await asyncio.sleep(0.2)
+                await pour(one, frame(0, 0, 1, bytes(16384)), 20_000)
+
+            # Either it has sent more than its window has room for, or more than can be meant well.
+            assert (await rudely(server, act)).goaway in (3, ENHANCE_YOUR_CALM)
+
+    run(main)
+
+
 @pytest.mark.parametrize("size", [0, 1, 16384])
 def test_a_flood_of_continuation(size: int) -> None:
     async def main() -> None:

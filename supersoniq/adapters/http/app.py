@@ -64,7 +64,7 @@ def create_app(
         max_batch: messages in one request; 10,000.
         max_wait: seconds that a lease request may wait; 60.
         max_answer: bytes of content in one answer, beyond which it ends early; 4 MiB.
-        max_answers: bytes of all answers together that wait to be taken; 32 MiB.
+        max_answers: bytes of all answers together that wait to be taken; 16 MiB.
         line_batch: lines of an NDJSON body that are published together; 500.
         body_timeout: seconds within which a body must arrive; 30.
         send_timeout: seconds within which a client must make room for an answer; 30.

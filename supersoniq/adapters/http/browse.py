@@ -29,7 +29,7 @@ __all__ = ["browse", "cancel", "explain", "look"]
 
 PAGE = 100
 """Messages on a page, unless asked otherwise."""
-FIRST_STEP, LAST_STEP = 16, 64
+FIRST_STEP, LAST_STEP = 4, 64
 """Messages that are read from a store at a time: at first, and at most."""
 
 

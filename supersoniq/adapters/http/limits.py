@@ -32,7 +32,7 @@ class Limits:
     max_answer: int = 4 * 1024 * 1024
     """Bytes of content in one answer, unless a single message is larger. A page or a lease ends
     early there."""
-    max_answers: int = 32 * 1024 * 1024
+    max_answers: int = 16 * 1024 * 1024
     """Bytes of all answers together that wait for their clients to take them. Large answers get
     smaller as it fills up, and are refused with 503 when it is full."""
     line_batch: int = 500

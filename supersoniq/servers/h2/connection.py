@@ -158,7 +158,8 @@ class Connection:
                 raise BadFrame(PROTOCOL_ERROR, "SETTINGS come first")
             self._greeted = True
         if kind == frames.DATA:
-            if len(frame.raw) == PADDING and not frame.flags & frames.END_STREAM:
+            empty = len(frame.raw) == PADDING and not frame.flags & frames.END_STREAM
+            if empty or frame.stream not in self.lanes:  # what nobody wants any more comes for long
                 self._nuisance()
         elif kind == frames.RST_STREAM:
             if frame.stream % 2:
