@@ -14,6 +14,7 @@ from supersoniq.adapters.http import exposure
 from supersoniq.adapters.http.serve import serve
 from supersoniq.cli.group import group
 from supersoniq.core.errors import InvalidSetting
+from tests.auth import tokens
 
 
 @pytest.mark.parametrize(
@@ -71,9 +72,20 @@ def test_saying_it_aloud_is_enough(tmp_path: Path) -> None:
     exposure.listen("127.0.0.1", 0, clear_text=True).close()
     # An address of nobody here: to be bound it would have to be ours.
     with pytest.raises(OSError):
-        serve("memory://", host="192.0.2.1", port=0, clear_text=True)
+        serve("memory://", host="192.0.2.1", port=0, clear_text=True, no_auth=True)
     with pytest.raises(OSError):
-        serve("memory://", host="192.0.2.1", port=0, dev=True)
+        serve("memory://", host="192.0.2.1", port=0, dev=True, no_auth=True)
+
+
+def test_beyond_loopback_nobody_comes_in_without_a_token() -> None:
+    for more in ({"clear_text": True}, {"dev": True}):
+        with pytest.raises(InvalidSetting, match="--no-auth") as caught:
+            serve("memory://", host="192.0.2.1", port=0, **more)  # type: ignore[arg-type]
+        assert "--auth-public-key" in str(caught.value)
+    with pytest.raises(OSError):  # nobody's address: the refusal is gone
+        serve("memory://", host="192.0.2.1", port=0, clear_text=True, auth=tokens.verifier())
+    with pytest.raises(InvalidSetting, match="contradicts"):
+        serve("memory://", port=0, auth=tokens.verifier(), no_auth=True)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")

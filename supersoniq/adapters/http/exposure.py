@@ -1,7 +1,8 @@
 """Where to listen, and who could listen in there.
 
 HTTP without TLS shows every message and every token to whoever is on the way, and lets them be
-changed there. On the loopback interface nobody is. Anywhere else it has to be asked for.
+changed there. On the loopback interface nobody is. Anywhere else it has to be asked for, and so has
+a server that lets everybody do everything.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ def is_loopback(address: str) -> bool:
     return ip.is_loopback
 
 
-def check_exposure(host: str, address: str) -> None:
-    """Refuse clear text where others could read it.
+def check_exposure(host: str, address: str, *, clear_text: bool, open_to_all: bool) -> None:
+    """Refuse clear text where others could read it, and an open door where they could come in.
 
     Args:
         host: what was asked for.
         address: the IP address that it is.
+        clear_text: whether it may be clear text, or is none.
+        open_to_all: whether everybody may do everything, or nobody can without a token.
 
     Raises:
         InvalidSetting: it is not of the loopback interface.
@@ -41,23 +44,33 @@ def check_exposure(host: str, address: str) -> None:
     if is_loopback(address):
         return
     means = "" if host == address else f" (which is {address})"
-    raise InvalidSetting(
-        "host",
-        host,
-        f"others can reach this address{means}, and without TLS whoever is on the way can read and "
-        "change what is said. Give --certfile and --keyfile, or --dev to try it out; or, behind a "
-        "proxy that speaks TLS, say --clear-text (in Python: certfile=, keyfile=, dev=True, "
-        "clear_text=True)",
-    )
+    if not clear_text:
+        raise InvalidSetting(
+            "host",
+            host,
+            f"others can reach this address{means}, and without TLS whoever is on the way can read "
+            "and change what is said. Give --certfile and --keyfile, or --dev to try it out; or, "
+            "behind a proxy that speaks TLS, say --clear-text (in Python: certfile=, keyfile=, "
+            "dev=True, clear_text=True)",
+        )
+    if not open_to_all:
+        raise InvalidSetting(
+            "host",
+            host,
+            f"others can reach this address{means}, and without tokens they may do everything. "
+            "Give --auth-public-key, --auth-secret-file or --auth-jwks; or, if that is what you "
+            "want, say --no-auth (in Python: auth=, no_auth=True)",
+        )
 
 
-def listen(host: str, port: int, *, clear_text: bool) -> socket.socket:
+def listen(host: str, port: int, *, clear_text: bool, open_to_all: bool = True) -> socket.socket:
     """Listen on the first address of a host.
 
     Args:
         host: a name or an IP address; empty is every IPv4 or IPv6 address of this machine.
         port: 0 takes a free one.
         clear_text: whether any address may be; otherwise those of the loopback interface.
+        open_to_all: the same, for letting in whoever comes.
 
     Raises:
         InvalidSetting: see ``check_exposure``.
@@ -66,8 +79,7 @@ def listen(host: str, port: int, *, clear_text: bool) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    if not clear_text:
-        check_exposure(host, str(address[0]))
+    check_exposure(host, str(address[0]), clear_text=clear_text, open_to_all=open_to_all)
     listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     # Connections inherit it. asyncio sets it only where the protocol is named, and without it each
     # answer waits 40 ms for the client's acknowledgement of its head.

@@ -20,6 +20,7 @@ from typing import Any
 from supersoniq.adapters.http.app import App, create_app
 from supersoniq.adapters.http.exposure import listen
 from supersoniq.api.broker import Broker
+from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
 from supersoniq.registry import connect
 from supersoniq.servers.plugin import Feature, Options, ServerPlugin, check_options, find_server
@@ -65,6 +66,8 @@ def serve(
     port: int = 8000,
     server: str = "native",
     clear_text: bool = False,
+    auth: Verifier | None = None,
+    no_auth: bool = False,
     certfile: str | os.PathLike[str] | None = None,
     keyfile: str | os.PathLike[str] | None = None,
     dev: bool = False,
@@ -89,6 +92,8 @@ def serve(
         server: the name of an installed server: ``native``, ``uvicorn``, ``hypercorn``,
             ``granian``, or what a plugin brings.
         clear_text: allow HTTP without TLS on an address that others can reach.
+        auth: whose tokens are accepted; ``None``: whoever reaches the server may do everything.
+        no_auth: allow that on an address that others can reach.
         certfile: a certificate chain in PEM; with it, TLS is spoken.
         keyfile: its private key, if that is in a file of its own.
         dev: make a certificate for this machine that nobody trusts, log where it is, and use it.
@@ -106,8 +111,8 @@ def serve(
     Raises:
         OSError: the address cannot be listened on, or the certificate cannot be read.
         UnknownServer, MissingExtra: there is no such server, or what it needs is not installed.
-        InvalidSetting: something cannot be, such as clear text beyond the loopback interface, or
-            what the chosen server does not do.
+        InvalidSetting: something cannot be, such as clear text, or no tokens, beyond the loopback
+            interface, or what the chosen server does not do.
         SupersoniqError: the store cannot be opened.
     """
     plugin = find_server(server)
@@ -115,7 +120,7 @@ def serve(
         broker = connect(broker)
     if dev:
         certfile, keyfile = _dev_certificate(certfile)
-    app = create_app(broker, **options)
+    app = create_app(broker, auth=auth, **options)
     settings = Options(
         certfile=certfile,
         keyfile=keyfile,
@@ -132,7 +137,14 @@ def serve(
         log.info("%s", word)
     if certfile is not None:
         check_pair(certfile, keyfile)
-    listener = listen(host, port, clear_text=clear_text or certfile is not None)
+    if auth is not None and no_auth:
+        raise InvalidSetting("no_auth", True, "contradicts auth")
+    listener = listen(
+        host,
+        port,
+        clear_text=clear_text or certfile is not None,
+        open_to_all=no_auth or auth is not None,
+    )
     try:
         serving = _serving(listener, server, plugin, settings)
         started = (lambda: None) if on_started is None else (lambda: on_started(serving))
