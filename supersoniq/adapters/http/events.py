@@ -143,7 +143,9 @@ class _Stream:
 
     async def _tell(self, event: Event) -> None:
         exchange = self._exchange
-        if event.kind is EventKind.PUBLISHED and event.message is not None:
+        # A promised request carries no token: where one is asked for, everything is in the stream.
+        pushable = exchange.caller is None
+        if pushable and event.kind is EventKind.PUBLISHED and event.message is not None:
             size = len(event.message.content)
             if not self._unsure or self._unsure_bytes + size <= MAX_UNSURE:
                 path = f"{exchange.at_queue()}/messages/{event.message.id}"
