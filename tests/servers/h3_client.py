@@ -46,7 +46,7 @@ async def serving(app: Any, tmp_path: Path, **limits: Any) -> AsyncIterator[H3Se
     assert not escaped
 
 
-async def until(condition: Callable[[], bool], timeout: float = 5) -> None:
+async def until(condition: Callable[[], bool], timeout: float = 30) -> None:
     """Wait for something that will come true."""
     for _ in range(round(timeout * 100)):
         if condition():
@@ -79,7 +79,7 @@ class Answer:
         await asyncio.wait_for(self.over.wait(), timeout)
         return self
 
-    async def until(self, text: bytes, timeout: float = 5) -> Answer:
+    async def until(self, text: bytes, timeout: float = 30) -> Answer:
         async with asyncio.timeout(timeout):
             while text not in self.received:
                 self.news.clear()
@@ -184,7 +184,7 @@ class Client(QuicConnectionProtocol):
         head = request_head("CONNECT", path)
         head[1:1] = [(b":protocol", b"webtransport")]
         stream_id = self.open([*head, *(fields or [])])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not self.answer(stream_id).fields:
                 self.answer(stream_id).news.clear()
                 await self.answer(stream_id).news.wait()
@@ -204,7 +204,7 @@ class Client(QuicConnectionProtocol):
         head[1:1] = [(b":protocol", b"websocket")]
         stream_id = self.open([*head, (b"sec-websocket-version", b"13"), *(fields or [])])
         answer = self.answer(stream_id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not answer.fields:
                 answer.news.clear()
                 await answer.news.wait()
@@ -224,7 +224,7 @@ class Socket:
         self.put(self.stream_id, self.frames.send(event), end=end)
 
     async def next(self) -> ws.Event:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 if self.answer.received:
                     self.frames.receive_data(self.answer.content)
