@@ -258,7 +258,7 @@ async def visiting(
     )
     try:
         client.connect((host, port, 0, 0) if ":" in host else (host, port))
-        await asyncio.wait_for(client.wait_connected(), 5)
+        await asyncio.wait_for(client.wait_connected(), 9)
         yield client
         client.close()
     finally:
