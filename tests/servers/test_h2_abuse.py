@@ -25,6 +25,7 @@ from hpack import Encoder
 from supersoniq.servers.h2 import frames
 from supersoniq.servers.h2.frames import goaway
 from supersoniq.servers.h2.limits import Budget
+from supersoniq.servers.h2.streams import Lane
 from tests.servers.http2 import (
     LIMITS,
     Client,
@@ -454,6 +455,38 @@ def test_200_mib_for_a_client_that_grants_no_window(secure: bool) -> None:
             assert not any(one.answers[number].body for number in numbers)
             # No window is nobody else's concern, not even on the same connection.
             assert not one.lost.is_set()
+
+    run(main)
+
+
+def test_a_stream_without_a_window_waits_and_does_not_ask_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+    send_data = Lane.send_data
+
+    def counted(lane: Lane, data: memoryview, end: bool) -> int:
+        nonlocal asked
+        asked += 1
+        return send_data(lane, data, end)
+
+    monkeypatch.setattr(Lane, "send_data", counted)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await say(send, bytes(100_000))
+
+    async def main() -> None:
+        async with serving(app) as server, client(server, {4: 0}) as one:
+            numbers = [one.request() for _ in range(10)]
+            await until(lambda: asked >= 10)
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert asked < 200
+            assert not one.answers[numbers[0]].body
+            one.h2.update_settings({4: 200_000})
+            one.flush()
+            for number in numbers:
+                assert len((await one.answer(number)).body) == 100_000
 
     run(main)
 

@@ -104,7 +104,8 @@ class Lane:
         except ProtocolError as error:
             self._broken(error)
             return size
-        connection.sent_data()
+        if sent or not size:  # a flush that has nothing to write would only ask again
+            connection.sent_data()
         return sent
 
     def credit(self, size: int) -> None:
