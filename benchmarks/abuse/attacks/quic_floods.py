@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import ssl
-from contextlib import AsyncExitStack
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -64,14 +63,29 @@ async def connections(door: str, port: int, scale: Scale) -> str:
     """As many connections as the server lets one address have, and more."""
     wanted = scale.pick(150, 105)
     refused = 0
-    async with AsyncExitStack() as stack:
-        for _ in range(wanted):
-            try:
-                one = await stack.enter_async_context(quic.visiting(port, local=ELSEWHERE))
+    told = [asyncio.Event() for _ in range(wanted)]
+    leave = asyncio.Event()
+
+    async def visit(tell: asyncio.Event) -> None:
+        nonlocal refused
+        try:
+            async with quic.visiting(port, local=ELSEWHERE) as one:
                 assert one.ended is None
-            except OSError:
-                refused += 1
-        assert refused == wanted - 100, f"{refused} of {wanted} refused"
+                tell.set()
+                await leave.wait()
+        except OSError:
+            refused += 1
+            tell.set()
+
+    visits = []
+    for tell in told:
+        visits.append(asyncio.ensure_future(visit(tell)))
+        await asyncio.sleep(0.01)
+    for tell in told:
+        await tell.wait()
+    leave.set()
+    await asyncio.gather(*visits)
+    assert refused == wanted - 100, f"{refused} of {wanted} refused"
     return f"{wanted} wanted, {refused} refused"
 
 
