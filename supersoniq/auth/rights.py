@@ -37,6 +37,7 @@ VERBS: dict[type[ops.Op], tuple[Verb, ...]] = {
     ops.Resume: (Verb.MANAGE,),
     ops.Configure: (Verb.MANAGE,),
     ops.Delete: (Verb.MANAGE,),
+    ops.Import: (Verb.MANAGE,),
 }
 """Any of them is enough. ``Queues`` is not here: everybody gets the names that they may see."""
 

@@ -26,7 +26,7 @@ class Verb(StrEnum):
     WATCH = "watch"
     """See what happens, as it does."""
     MANAGE = "manage"
-    """Cancel, redrive, purge, pause, resume, configure and delete."""
+    """Cancel, redrive, purge, pause, resume, configure, delete and import."""
     METRICS = "metrics"
     """See the figures of queues, and none of their messages."""
 

@@ -70,6 +70,12 @@ class Seal:
             self._at, self._prefix = created_at, created_at << 80 | self._base
         return self._prefix
 
+    @property
+    def tag(self) -> str:
+        """What tells the queue from every other one, in any store: 128 bits in hexadecimal."""
+        number = self.number.to_bytes(8)
+        return blake2b(number, key=self._secret, digest_size=16, person=b"tag").hexdigest()
+
     def sequence_of(self, number: int) -> int | None:
         """The sequence in an id of this queue, or ``None`` for a foreign id. O(1)."""
         return number & MAX_SEQUENCE if (number ^ self._base) & _TAG_MASK == 0 else None

@@ -62,6 +62,7 @@ KIND_OF = {
     Move.PURGE: EventKind.PURGED,
     Move.FORGET: EventKind.FORGOTTEN,
     Move.CORRUPT: EventKind.CORRUPTED,
+    Move.IMPORT: EventKind.PUBLISHED,
 }
 
 

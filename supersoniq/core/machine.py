@@ -98,6 +98,20 @@ class Machine:
             del self.queues[op.queue]
             raise
 
+    def _import(self, op: ops.Import, now: int) -> ops.Imported:
+        found = self.queues.get(op.queue)
+        if found is not None:
+            return found.import_(op.messages, now)
+        made = self.make(op.queue, now)
+        try:
+            made.configure(op.policy, now)
+            if op.paused:
+                made.pause(op.paused_until, None, now)
+            return made.import_(op.messages, now)
+        except BaseException:
+            del self.queues[op.queue]
+            raise
+
     def _delete(self, op: ops.Delete, now: int) -> None:
         self.queue(op.queue)
         del self.queues[op.queue]
@@ -120,6 +134,7 @@ _MEANING: dict[type[Any], _Meaning] = {
     ops.Resume: lambda m, op, now: m.queue(op.queue).resume(now),
     ops.Configure: Machine._configure,
     ops.Describe: lambda m, op, now: m.queue(op.queue).policy,
+    ops.Import: Machine._import,
     ops.Delete: Machine._delete,
     ops.Stats: lambda m, op, now: m.queue(op.queue).stats(now),
     ops.Queues: Machine._queues,

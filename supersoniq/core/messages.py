@@ -133,6 +133,8 @@ class Details(msgspec.Struct, frozen=True, gc=False):
     expires_at: int | None = None
     checksum: int | None = None
     """CRC-32 of the content, where the store is a medium that can rot."""
+    origin: int | None = None
+    """The number of its id, where that was made by another store, from which it was moved."""
 
 
 class Past(msgspec.Struct, gc=False):
@@ -175,6 +177,11 @@ class Record(msgspec.Struct, gc=False):
         past = self.past
         return self.leases if past is None else self.leases - past.uncounted
 
+    def number(self, seal: Stamp) -> int:
+        """Of its id: made by this queue's seal, unless it was moved here with the one it had."""
+        origin = self.details.origin
+        return id_number(self.created_at, seal, self.sequence) if origin is None else origin
+
     def reason(self) -> str | None:
         """Why it is dead, or what its last failure said."""
         past = self.past
@@ -188,7 +195,7 @@ class Record(msgspec.Struct, gc=False):
         """The message as users see it now; one that is gone, with the status it had last."""
         details = self.details
         return Message(
-            id=format_id(id_number(self.created_at, seal, self.sequence)),
+            id=format_id(self.number(seal)),
             queue=queue,
             content=self.content,
             content_type=details.content_type,

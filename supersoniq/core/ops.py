@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from supersoniq.core.errors import SupersoniqError
-from supersoniq.core.messages import Entry, Event, EventKind, Lease
+from supersoniq.core.messages import Entry, Event, EventKind, Lease, Message
 from supersoniq.core.states import Status
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
     "Explain",
     "Follow",
     "Followed",
+    "Import",
+    "Imported",
     "Look",
     "Op",
     "Outcome",
@@ -221,6 +223,31 @@ class Delete(Op, frozen=True):
     """
 
 
+class Import(Op, frozen=True):
+    """Store messages as they stood in another store, ids and all. Makes the queue. Gives
+    ``Imported``.
+
+    Each is stored once, however often it comes: its id is remembered for as long as it is there,
+    and for ``core.imports.REMEMBERED`` in any case. All are stored or none. They line up behind
+    what is there, in their order. One that was leased is ready, its receipts are void; those that
+    are done or dead are kept for a whole ``keep_done`` or ``keep_dead``. A key holds for the rest
+    of its window, unless it is in use here. Limits of length and size are for publishers: what a
+    queue has once accepted, another one takes.
+
+    Raises:
+        IllegalMove: one of them is in this very queue, where it was published. None was stored.
+        InvalidPolicy, StorageFull: none was stored.
+    """
+
+    messages: Sequence[Message] = ()
+    policy: Mapping[str, Any] = {}
+    """Of a queue that is made by this; one that is there keeps its own."""
+    paused: bool = False
+    """Whether a queue that is made by this is paused."""
+    paused_until: int | None = None
+    """And until when; ``None``: until ``Resume``."""
+
+
 class Stats(Op, frozen=True):
     """Give ``QueueStats``, of one moment.
 
@@ -269,6 +296,15 @@ class Taken(msgspec.Struct, frozen=True):
     """Milliseconds after which time alone may make more ready; ``None``: it will not."""
     length: int = 0
     """Of the leases, in milliseconds."""
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What ``Import`` gives."""
+
+    tag: str
+    """What tells this queue from every other one of any store."""
+    stored: int
+    """Messages that had not been here before."""
 
 
 class Followed(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from supersoniq.core.errors import (
     MessageNotFound,
 )
 from supersoniq.core.ids import Seal, format_id
+from supersoniq.core.imports import ImportBook
 from supersoniq.core.keys import KeyBook
 from supersoniq.core.log import KIND_OF, EventLog
 from supersoniq.core.messages import (
@@ -82,6 +83,7 @@ class Places:
         self._expiries = Alarm(_may_expire)
         self._retention = Alarm(_is_kept)
         self._keys = KeyBook()
+        self._imports = ImportBook()
         self._paused_until: int | None = None
         self._log = EventLog(now)
 
@@ -211,8 +213,13 @@ class Places:
     # Finding.
 
     def _find(self, number: int) -> Record:
-        sequence = self._seal.sequence_of(number)
+        sequence = self._place(number)
         record = self._table.get(sequence) if sequence is not None else None
-        if record is None or self._seal.prefix(record.created_at) | record.sequence != number:
+        if record is None or record.number(self._seal) != number:
             raise MessageNotFound(self.name, format_id(number))
         return record
+
+    def _place(self, number: int) -> int | None:
+        """The sequence of an id of this queue, whether or not its message is still there."""
+        found = self._imports.find(number, self._now, self._table)
+        return self._seal.sequence_of(number) if found is None else found

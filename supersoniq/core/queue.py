@@ -13,9 +13,10 @@ from typing import Any
 from supersoniq.core import rules
 from supersoniq.core.errors import IllegalMove, MessageLeased, MessageNotFound
 from supersoniq.core.explain import explain
-from supersoniq.core.ids import format_id
+from supersoniq.core.ids import format_id, parse_id
+from supersoniq.core.keys import KeyUse, digest
 from supersoniq.core.messages import EventKind, Message
-from supersoniq.core.ops import Followed, QueueStats
+from supersoniq.core.ops import Followed, Imported, QueueStats
 from supersoniq.core.plain import Plain
 from supersoniq.core.policy import Policy, Terms, changed
 from supersoniq.core.states import Move, Status
@@ -44,7 +45,7 @@ class QueueMachine(Plain):
         self.tick(now)
         start = 0
         if after is not None:
-            sequence = self._seal.sequence_of(after)
+            sequence = self._place(after)
             if sequence is None:
                 raise MessageNotFound(self.name, format_id(after))
             start = sequence
@@ -141,6 +142,39 @@ class QueueMachine(Plain):
         self.policy = changed(self.policy, changes)
         self._terms = Terms.of(self.policy)
         return self.policy
+
+    def import_(self, messages: Sequence[Message], now: int) -> Imported:
+        """Store messages of another store, each once. O(log n) each."""
+        now = self.tick(now)
+        table, book = self._table, self._imports
+        numbers = [parse_id(message.id) for message in messages]
+        fresh: dict[int, Message] = {}
+        for number, message in zip(numbers, messages, strict=True):
+            if book.find(number, now, table) is not None:
+                continue
+            own = self._seal.sequence_of(number)
+            if own is not None and table.get(own) is not None:
+                raise IllegalMove(move=str(Move.IMPORT), status="of this very queue")
+            fresh.setdefault(number, message)
+        book.prune(now, table)
+        for number, message in fresh.items():
+            self._sequence += 1
+            record = rules.imported(message, self._sequence, now, self._terms, self._tally)
+            book.note(number, self._sequence, now)
+            self._note_key(message, number, now)
+            if record.status is not None:
+                table.append(record)
+                self._moved(record, Move.IMPORT, now, fresh=True)
+        if fresh:
+            self.stirs += 1
+        return Imported(self._seal.tag, len(fresh))
+
+    def _note_key(self, message: Message, number: int, now: int) -> None:
+        """A key of elsewhere holds for the rest of its window, unless it is in use here."""
+        key, until = message.key, message.created_at + self._terms.dedup_window
+        if key is not None and now < until and self._keys.find(key, now) is None:
+            self._keys.prune(now)
+            self._keys.note(key, KeyUse(number, digest(message.content), until))
 
     def follow(
         self, since: int | None, kinds: frozenset[EventKind], limit: int, now: int

@@ -23,7 +23,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from supersoniq.core.messages import Entry, Past, Record
+from supersoniq.core.ids import parse_id
+from supersoniq.core.messages import Details, Entry, Message, Past, Record
 from supersoniq.core.ops import Outcome
 from supersoniq.core.policy import Terms
 from supersoniq.core.states import Move, Status, arc, illegal, pair, take, take_all, take_pair
@@ -41,6 +42,7 @@ __all__ = [
     "expire",
     "extend",
     "forget",
+    "imported",
     "lapse",
     "lease",
     "lease_all",
@@ -72,10 +74,12 @@ _REDRIVE = arc(Move.REDRIVE, _X, _R)
 _PURGE = {at: arc(Move.PURGE, at, None) for at in (_S, _R, _D, _X)}
 _FORGET = {at: arc(Move.FORGET, at, None) for at in (_D, _X)}
 _ACK_AND_FORGET = pair(_ACK, _FORGET[_D])
+_IMPORT = {to: arc(Move.IMPORT, None, to) for to in (_S, _R, _D, _X)}
 _CORRUPT = {at: arc(Move.CORRUPT, at, _X) for at in (_S, _R, _L)}
 
 LETTERS = {Outcome.ACK: "a", Outcome.NACK: "n", Outcome.RELEASE: "r", Outcome.REJECT: "j"}
 _LAPSED, _CORRUPTED = "l", "c"
+DEAD_BECAUSE = frozenset({"rejected", "max_deliveries", "expired", "corrupt"})
 REMEMBERED = 32
 """Ended terms that a message remembers the outcome of."""
 
@@ -95,6 +99,43 @@ def born(entry: Entry, sequence: int, now: int) -> Record:
 def born_plain(entry: Entry, sequence: int, now: int) -> Record:
     """The same for an entry without delay and ttl."""
     return Record(sequence, entry.content, entry.details, entry.priority, now, now, _BORN_READY)
+
+
+def imported(message: Message, sequence: int, now: int, terms: Terms, tally: list[int]) -> Record:
+    """The record of a message of another store; gone at once if its like is not kept here."""
+    reason, failure = None, message.reason
+    if message.status is _X and failure is not None:
+        word, _, said = failure.partition(": ")
+        if word in DEAD_BECAUSE:
+            reason, failure = word, said or None
+    record = Record(
+        sequence,
+        message.content,
+        Details(
+            message.content_type,
+            message.headers or None,
+            message.sender,
+            message.recipient,
+            message.key,
+            message.expires_at,
+            origin=parse_id(message.id),
+        ),
+        message.priority,
+        message.created_at,
+        message.available_at,
+        leases=message.deliveries,
+        past=None if reason is failure is None else Past(reason=reason, failure=failure),
+    )
+    status = message.status
+    if status not in (_D, _X):
+        status = _S if record.available_at > now else _R
+    take(record, _IMPORT[status], tally)
+    if status in (_D, _X):
+        kept = terms.keep_done if status is _D else terms.keep_dead
+        record.until = now + kept
+        if not kept:
+            take(record, _FORGET[status], tally)
+    return record
 
 
 def overdue(record: Record, now: int) -> bool:

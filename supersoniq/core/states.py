@@ -80,6 +80,7 @@ class Move(StrEnum):
     PURGE = "purge"
     FORGET = "forget"
     CORRUPT = "corrupt"
+    IMPORT = "import"
 
 
 _S, _R, _L, _D, _X = Status
@@ -101,6 +102,7 @@ TABLE: Mapping[Move, Mapping[_Place, tuple[_Place, ...]]] = {
     Move.PURGE: {_S: (None,), _R: (None,), _D: (None,), _X: (None,)},
     Move.FORGET: {_D: (None,), _X: (None,)},
     Move.CORRUPT: {_S: (_X,), _R: (_X,), _L: (_X,)},  # its content failed its checksum
+    Move.IMPORT: {None: (_R, _S, _D, _X)},  # it comes from another store, as it stood there
 }
 
 

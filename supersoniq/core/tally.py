@@ -18,6 +18,8 @@ _IN = {s: tuple(a.slot for a in ARCS if a.target is s and a.source is not s) for
 _OUT = {s: tuple(a.slot for a in ARCS if a.source is s and a.target is not s) for s in Status}
 _EXPIRED = tuple(a.slot for a in arcs_of(Move.EXPIRE) if a.target is None)
 _FORGOTTEN = tuple(a.slot for a in arcs_of(Move.FORGET) if a.source is Status.DEAD)
+_STORED = tuple(a.slot for a in ARCS if a.source is None)
+_ACKED = tuple(a.slot for a in ARCS if a.target is Status.DONE)
 _PURGED = tuple(a.slot for a in arcs_of(Move.PURGE) if a.source is not Status.DONE)
 
 
@@ -50,8 +52,8 @@ def figures(name: str, tally: Sequence[int], extra: Extra, paused_until: int | N
         leased=size[Status.LEASED],
         done=size[Status.DONE],
         dead=size[Status.DEAD],
-        published=total(_OF[Move.PUBLISH]),
-        acked=total(_OF[Move.ACK]),
+        published=total(_STORED),
+        acked=total(_ACKED),
         expired=total(_EXPIRED),
         cancelled=total(_OF[Move.CANCEL]),
         purged=total(_PURGED),

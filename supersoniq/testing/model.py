@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from supersoniq.core import ops
-from supersoniq.core.messages import Entry, EventKind, prepare
+from supersoniq.core.messages import Entry, EventKind, Message, prepare
 from supersoniq.core.ops import Outcome
 from supersoniq.core.states import Status
 from supersoniq.testing import strategies
@@ -148,6 +148,32 @@ class BackendMachine(RuleBasedStateMachine):
             )
         )
         self._run(self.twins.simple(op))
+
+    @rule(
+        queue=QUEUES,
+        source=QUEUES,
+        foreign=st.lists(strategies.messages(), max_size=3),
+        limit=st.integers(0, 3),
+        policy=strategies.policies(),
+        paused=st.sampled_from((None, None, 0, 100_000)),
+    )
+    def import_(
+        self,
+        queue: str,
+        source: str,
+        foreign: list[Message],
+        limit: int,
+        policy: dict[str, Any],
+        paused: int | None,
+    ) -> None:
+        """From another store, and from a queue to the other and home again."""
+        until = None if paused is None else self.twins.clock.now() + paused
+        messages = [*foreign, *self.twins.seen(source, limit)]
+        self._run(
+            self.twins.import_(
+                queue, messages, policy=policy, paused=bool(paused), paused_until=until
+            )
+        )
 
     @rule()
     def resume(self) -> None:

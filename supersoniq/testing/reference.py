@@ -19,7 +19,7 @@ from supersoniq.core import ops, rules
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.ids import Seal
 from supersoniq.core.machine import Machine
-from supersoniq.core.messages import Durability, Entry, Lease, Record
+from supersoniq.core.messages import Durability, Entry, Lease, Message, Record
 from supersoniq.core.ops import AnyOp, Queues
 from supersoniq.core.queue import QueueMachine
 from supersoniq.core.states import Move
@@ -35,6 +35,15 @@ class CheckedQueue(QueueMachine):
     def publish(self, entries: Sequence[Entry], now: int) -> list[Any]:
         """Store messages with their checksums."""
         return super().publish([_summed(entry) for entry in entries], now)
+
+    def import_(self, messages: Sequence[Message], now: int) -> ops.Imported:
+        """Store messages of another store with their checksums."""
+        before = self._sequence
+        imported = super().import_(messages, now)
+        for record in self._table.after(before):
+            checksum = zlib.crc32(record.content)
+            record.details = msgspec.structs.replace(record.details, checksum=checksum)
+        return imported
 
     def take(self, limit: int, recipient: str | None, duration: int | None, now: int) -> ops.Taken:
         """Lease what is whole, and set aside what is not."""

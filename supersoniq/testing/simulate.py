@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 
 from supersoniq.core import ops
-from supersoniq.core.messages import Details, Entry, EventKind
+from supersoniq.core.ids import format_id
+from supersoniq.core.messages import Details, Entry, EventKind, Message
 from supersoniq.core.ops import Outcome
 from supersoniq.core.states import Status
 from supersoniq.testing.harness import HarnessFactory
@@ -131,6 +132,7 @@ class Walk:
         weights: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (280, self._publish), (250, self._take), (310, self._settle), (90, self._advance),
             (15, self._look), (8, self._browse), (20, self._cancel), (8, self._redrive),
+            (8, self._import),
             (2, self._purge), (4, self._pause), (12, self._resume), (8, self._configure),
             (4, self._explain), (15, self._follow), (1, self._delete), (3, self._describe),
         ]  # fmt: skip
@@ -230,6 +232,27 @@ class Walk:
         ids = [self._id()] if self.random.random() < 0.3 else None
         limit = self._choice((None, 1, 3))
         await self.twins.simple(ops.Redrive(self._queue(), ids, limit))
+
+    async def _import(self) -> None:
+        choice, random = self._choice, self.random
+        messages = self.twins.seen(self._queue(), random.randrange(4))
+        for _ in range(random.randrange(3)):
+            entry, now = self._entry(), self.twins.clock.now() + choice((0, -1_000, 1_000))
+            created = now - now % 60_000  # so that ids come twice
+            number = created << 80 | 0x7 << 76 | 0b10 << 62 | 1 << 41 | random.randrange(1, 6)
+            status, details = choice(tuple(Status)), entry.details
+            messages.append(
+                Message(
+                    id=format_id(number), queue="x", content=entry.content,
+                    content_type=details.content_type, headers={}, sender=None,
+                    recipient=details.recipient, priority=entry.priority, key=details.key,
+                    created_at=created, available_at=now + entry.delay,
+                    expires_at=None if entry.ttl is None else now + entry.ttl, status=status,
+                    deliveries=random.randrange(4),
+                    reason="expired" if status is Status.DEAD else choice((None, "bad")),
+                )
+            )  # fmt: skip
+        await self.twins.import_(self._queue(), messages, policy=choice(CHANGES))
 
     async def _purge(self) -> None:
         await self.twins.simple(ops.Purge(self._queue(), self._choice((None, *Status))))

@@ -11,13 +11,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from supersoniq.core import checks, ops
-from supersoniq.core.messages import Content, Draft, Entry, EventKind, prepare
+from supersoniq.core.ids import format_id
+from supersoniq.core.messages import Content, Draft, Entry, EventKind, Message, prepare
 from supersoniq.core.ops import AnyOp, Outcome, Settlement
 from supersoniq.core.states import Status
+from supersoniq.testing.clock import START
 
 __all__ = [
     "contents", "drafts", "durations", "entries", "event_kinds", "headers", "keys", "lease_lengths",
-    "operations", "policies", "priorities", "queue_names", "reasons", "recipients", "settlements",
+    "messages", "operations", "policies", "priorities", "queue_names", "reasons", "recipients",
+    "settlements",
 ]  # fmt: skip
 
 _TEXT = st.characters(exclude_categories=["Cs", "Cc"])
@@ -133,6 +136,35 @@ def policies() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def messages() -> st.SearchStrategy[Message]:
+    """Messages of another store, few enough to come twice."""
+
+    def made(entry: Entry, number: int, status: Status, deliveries: int, away: int) -> Message:
+        details, created = entry.details, START + away
+        dead = status is Status.DEAD
+        return Message(
+            id=format_id(created << 80 | 0x7 << 76 | 0b10 << 62 | 1 << 41 | number),
+            queue="elsewhere",
+            content=entry.content,
+            content_type=details.content_type,
+            headers=details.headers or {},
+            sender=details.sender,
+            recipient=details.recipient,
+            priority=entry.priority,
+            key=details.key,
+            created_at=created,
+            available_at=created + entry.delay,
+            expires_at=None if entry.ttl is None else created + entry.ttl,
+            status=status,
+            deliveries=deliveries,
+            reason="rejected: bad" if dead else "bad" if deliveries % 2 else None,
+        )
+
+    counts = st.integers(0, 3)
+    away = st.sampled_from((0, 0, -1_000, 1_000, -400_000))
+    return st.builds(made, entries(), st.integers(1, 8), st.sampled_from(Status), counts, away)
+
+
 def event_kinds() -> st.SearchStrategy[frozenset[EventKind]]:
     """Sets of the kinds of events that can be followed, never empty."""
     kinds = [kind for kind in EventKind if kind is not EventKind.GAP]
@@ -175,6 +207,7 @@ def operations(
         st.builds(ops.Delete, queues),
         st.builds(ops.Stats, queues),
         st.builds(ops.Queues),
+        st.builds(ops.Import, queues, st.lists(messages(), max_size=4), policies(), st.booleans()),
         st.builds(ops.Explain, queues, ids),
         st.builds(ops.Follow, queues, st.none(), event_kinds(), limit),
     )

@@ -28,7 +28,7 @@ from supersoniq.core.messages import (
     Published,
     Record,
 )
-from supersoniq.core.ops import Followed, QueueStats, Taken
+from supersoniq.core.ops import Followed, Imported, QueueStats, Taken
 from supersoniq.core.policy import Policy
 from supersoniq.core.states import Status
 
@@ -102,7 +102,7 @@ class LeaseOut(msgspec.Struct, kw_only=True, omit_defaults=True):
         record = lease.record
         details = record.details
         return cls(
-            id=format_id(lease.seal.prefix(record.created_at) | record.sequence),
+            id=format_id(record.number(lease.seal)),
             content=record.content,
             content_type=details.content_type,
             headers=details.headers,
@@ -250,6 +250,7 @@ _SHAPES: dict[type[Any], Any] = {
     ops.Queues: list[str],
     ops.Explain: str,
     ops.Follow: Followed,
+    ops.Import: Imported,
     **dict.fromkeys((ops.Cancel, ops.Pause, ops.Resume, ops.Delete), None),
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(shape) for kind, shape in _SHAPES.items()}

@@ -16,7 +16,7 @@ import msgspec
 from supersoniq.core import checks, ops
 from supersoniq.core.errors import InvalidArgument
 from supersoniq.core.ids import format_id, parse_id
-from supersoniq.core.messages import Entry, EventKind, prepare
+from supersoniq.core.messages import Entry, EventKind, Message, prepare
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE, Policy, changed
 from supersoniq.core.states import Status
 from supersoniq.wire.bounds import (
@@ -25,10 +25,13 @@ from supersoniq.wire.bounds import (
     Delay,
     Headers,
     Instant,
+    Key,
     LeaseTime,
     MessageId,
+    Priority,
     QueueName,
     Recipient,
+    Sender,
 )
 from supersoniq.wire.parts import In, Options, SettlementIn, SettlementShape, milliseconds, seconds
 
@@ -215,6 +218,98 @@ class ConfigureIn(OpIn, tag="configure"):
         return ops.Configure(self._on(), self.changes)
 
 
+class MessageIn(In, kw_only=True):
+    """A message as it stood in another store."""
+
+    id: MessageId
+    content: Base64
+    content_type: ContentType
+    headers: Headers | None = None
+    sender: Sender | None = None
+    recipient: Recipient | None = None
+    priority: Priority = 0
+    key: Key | None = None
+    created_at: Instant
+    available_at: Instant
+    expires_at: Instant | None = None
+    status: Status
+    deliveries: int = 0
+    reason: str | None = None
+
+    def message(self, queue: str) -> Message:
+        """The checked message."""
+        entry = prepare(
+            self.content,
+            self.priority,
+            0,
+            None,
+            self.key,
+            self.sender,
+            self.recipient,
+            self.headers,
+            self.content_type,
+        )
+        if self.reason is not None and len(self.reason) > LONGEST_REASON:
+            rule = f"takes at most {LONGEST_REASON} characters"
+            raise InvalidArgument("reason", self.reason, rule)
+        expires_at = self.expires_at
+        return Message(
+            id=format_id(parse_id(self.id)),
+            queue=queue,
+            content=entry.content,
+            content_type=entry.details.content_type,
+            headers=entry.details.headers or {},
+            sender=self.sender,
+            recipient=self.recipient,
+            priority=entry.priority,
+            key=self.key,
+            created_at=checks.instant("created_at", self.created_at),
+            available_at=checks.instant("available_at", self.available_at),
+            expires_at=None if expires_at is None else checks.instant("expires_at", expires_at),
+            status=self.status,
+            deliveries=checks.integer("deliveries", self.deliveries, 0, 2**31 - 1),
+            reason=self.reason,
+        )
+
+    @classmethod
+    def of(cls, message: Message) -> MessageIn:
+        """A message in words."""
+        fields = {name: getattr(message, name) for name in cls.__struct_fields__}
+        return cls(**{**fields, "headers": message.headers or None})
+
+
+LONGEST_REASON = checks.MAX_REASON + 100
+"""Characters: what a consumer said, after why it is dead."""
+
+
+class ImportIn(OpIn, tag="import"):
+    """``ops.Import``."""
+
+    messages: list[MessageIn]
+    policy: dict[str, Any] = msgspec.field(default_factory=dict)
+    paused: bool = False
+    paused_until: Instant | None = None
+
+    def op(self) -> ops.AnyOp:
+        _count("messages", self.messages)
+        changed(Policy(), self.policy)
+        until = self.paused_until
+        messages: list[Message] = []
+        for number, message in enumerate(self.messages):
+            try:
+                messages.append(message.message(self.queue))
+            except InvalidArgument as error:
+                field = f"messages[{number}].{error.field}"
+                raise type(error)(field, error.value, error.problem) from None
+        return ops.Import(
+            self._on(),
+            messages,
+            self.policy,
+            self.paused,
+            None if until is None else checks.instant("paused_until", until),
+        )
+
+
 class DescribeIn(OpIn, tag="describe"):
     """``ops.Describe``."""
 
@@ -272,7 +367,7 @@ class FollowIn(OpIn, tag="follow"):
 
 AnyOpIn = Union[  # noqa: UP007  # a type that is used as a value
     PublishIn, TakeIn, SettleIn, LookIn, BrowseIn, CancelIn, RedriveIn, PurgeIn, PauseIn, ResumeIn,
-    ConfigureIn, DescribeIn, DeleteIn, StatsIn, QueuesIn, ExplainIn, FollowIn,
+    ConfigureIn, DescribeIn, DeleteIn, StatsIn, QueuesIn, ExplainIn, FollowIn, ImportIn,
 ]  # fmt: skip
 """What a batch is a list of."""
 
@@ -332,6 +427,13 @@ _WRITTEN: dict[type[Any], Callable[[Any], In]] = {
     ops.Pause: lambda op: PauseIn(queue=op.queue, until=op.until, duration=seconds(op.duration)),
     ops.Resume: lambda op: ResumeIn(queue=op.queue),
     ops.Configure: _configure,
+    ops.Import: lambda op: ImportIn(
+        queue=op.queue,
+        messages=[*map(MessageIn.of, op.messages)],
+        policy=_plain(op.policy),
+        paused=op.paused,
+        paused_until=op.paused_until,
+    ),
     ops.Describe: lambda op: DescribeIn(queue=op.queue),
     ops.Delete: lambda op: DeleteIn(queue=op.queue),
     ops.Stats: lambda op: StatsIn(queue=op.queue),

@@ -71,6 +71,7 @@ OPS: list[Any] = [
     ops.Resume("q"),
     ops.Configure("q"),
     ops.Delete("q"),
+    ops.Import("q"),
 ]
 
 

@@ -49,6 +49,8 @@ def test_the_table_is_the_contracts() -> None:
         (Move.PURGE, d, None), (Move.PURGE, x, None), (Move.FORGET, d, None),
         (Move.FORGET, x, None), (Move.CORRUPT, s, x), (Move.CORRUPT, r, x),
         (Move.CORRUPT, leased, x),
+        (Move.IMPORT, None, r), (Move.IMPORT, None, s), (Move.IMPORT, None, d),
+        (Move.IMPORT, None, x),
     }  # fmt: skip
 
 

@@ -209,6 +209,8 @@ class RedisBackend(Backend):
                 try:
                     if isinstance(op, ops.Configure):
                         changed(Policy(), op.changes)
+                    elif isinstance(op, ops.Import):
+                        changed(Policy(), op.policy)
                 except SupersoniqError as error:
                     results[place] = error
                 else:

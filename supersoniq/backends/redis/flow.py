@@ -97,8 +97,10 @@ class Publishing(Work):
                 ]
             elif answer[0] == b"each":
                 self.results[place] = [
-                    Published(prefix(created) | sequence, bool(again), durability)
-                    for created, sequence, again in answer[1:]
+                    Published(
+                        rows.id_of(name) or prefix(created) | sequence, bool(again), durability
+                    )
+                    for created, sequence, again, name in answer[1:]
                 ]
             else:
                 self.results[place] = self._refusal(answer, entries, header.seal)
@@ -111,8 +113,9 @@ class Publishing(Work):
         if word == b"full":
             return QueueFull(self.queue, *facts)
         if word == b"conflict":
-            place, created, sequence = facts
-            known = format_id(seal.prefix(created) | sequence) if sequence >= 0 else "of this batch"
+            place, created, sequence, name = facts
+            number = rows.id_of(name) or seal.prefix(created) | sequence
+            known = format_id(number) if sequence >= 0 else "of this batch"
             return KeyConflict(self.queue, entries[place].details.key, known)
         return StorageFull(f"queue {self.queue!r} has used up its {MAX_SEQUENCE} sequences")
 

@@ -10,13 +10,14 @@ import msgspec
 from supersoniq.backends.redis import rows
 from supersoniq.backends.redis.link import Argument
 from supersoniq.backends.redis.scripts import verb_script
-from supersoniq.backends.redis.work import Facts, Header, Work, base_of
+from supersoniq.backends.redis.work import Facts, Header, Work
 from supersoniq.core import ops
 from supersoniq.core.errors import (
     IllegalMove,
     MessageLeased,
     MessageNotFound,
     QueueNotFound,
+    StorageFull,
     SupersoniqError,
 )
 from supersoniq.core.explain import explain
@@ -51,11 +52,6 @@ def terms_data(policy: Policy) -> bytes:
             backoff.jitter,
         )
     )  # fmt: skip
-
-
-def _name(number: int) -> tuple[int, int, str]:
-    """An id as scripts take it: sequence, creation, and the rest."""
-    return number & MAX_SEQUENCE, number >> 80, base_of(number)
 
 
 class Managing(Work):
@@ -115,7 +111,7 @@ class Looking(Managing):
     reads = True
 
     def arguments(self) -> list[Argument]:
-        return ["look", *_name(self.op.id)]
+        return ["look", *rows.name_of(self.op.id)]
 
     def understand(self, header: Header, given: Any) -> Message:
         if not given:
@@ -129,7 +125,7 @@ class Explaining(Managing):
     reads = True
 
     def arguments(self) -> list[Argument]:
-        return ["explain", *_name(self.op.id)]
+        return ["explain", *rows.name_of(self.op.id)]
 
     def understand(self, header: Header, given: Any) -> str:
         if not given:
@@ -150,18 +146,19 @@ class Browsing(Managing):
         self, queue: str, results: list[Result], facts: Facts, place: int, op: Any
     ) -> None:
         super().__init__(queue, results, facts, place, op)
-        self._from = 1 if op.after is None else (op.after & MAX_SEQUENCE) + 1
+        self._from = 1
+        self._after = () if op.after is None else rows.name_of(op.after)
         self._page: list[Message] = []
 
     def arguments(self) -> list[Argument]:
         status = "" if self.op.status is None else rows.LETTERS[self.op.status]
-        return ["browse", status, self._from, self.op.limit - len(self._page)]
+        return ["browse", status, self._from, self.op.limit - len(self._page), *self._after]
 
     def take_in(self, header: Header, given: Any) -> bool:
-        after = self.op.after
-        if after is not None and header.seal.sequence_of(after) is None:
-            self.results[self.place] = self.not_found(after)
+        if given == b"not found":
+            self.results[self.place] = self.not_found(self.op.after)
             return True
+        self._after = ()
         self._from, found = given
         for at in range(0, len(found), 3):
             self._page.append(self.message(header, found[at : at + 3]))
@@ -173,7 +170,7 @@ class Cancelling(Managing):
     """Drop a message that nobody holds."""
 
     def arguments(self) -> list[Argument]:
-        return ["cancel", *_name(self.op.id)]
+        return ["cancel", *rows.name_of(self.op.id)]
 
     def understand(self, header: Header, given: Any) -> None:
         if given == b"not found":
@@ -190,7 +187,7 @@ class Redriving(Managing):
     def arguments(self) -> list[Argument]:
         self._ids = list(dict.fromkeys(self.op.ids))
         limit = "" if self.op.limit is None else self.op.limit
-        return ["redrive", limit, *(part for number in self._ids for part in _name(number))]
+        return ["redrive", limit, *(part for number in self._ids for part in rows.name_of(number))]
 
     def understand(self, header: Header, given: Any) -> int:
         word, number = given
@@ -322,6 +319,31 @@ class Configuring(Managing):
         return True
 
 
+class Importing(Managing):
+    """Store messages of another store, each once."""
+
+    script = verb_script("import")
+    makes = True
+
+    def arguments(self) -> list[Argument]:
+        op = self.op
+        number, base, _, _ = self.birth
+        policy = changed(Policy(), op.policy)
+        self.birth = (number, base, policy_data(policy), terms_data(policy))
+        until = "never" if op.paused_until is None else op.paused_until
+        sent: list[Argument] = [until if op.paused else ""]
+        for message in op.messages:
+            sent += rows.encode_message(message)
+        return sent
+
+    def understand(self, header: Header, given: Any) -> ops.Imported:
+        if given == b"own":
+            raise IllegalMove(move=str(Move.IMPORT), status="of this very queue")
+        if given == b"used up":
+            raise StorageFull(f"queue {self.queue!r} has used up its {MAX_SEQUENCE} sequences")
+        return ops.Imported(header.seal.tag, given)
+
+
 class Figuring(Managing):
     """Its figures."""
 
@@ -374,6 +396,7 @@ MANAGING: dict[type[Any], Callable[..., Managing]] = {
     ops.Pause: Pausing,
     ops.Resume: Resuming,
     ops.Configure: Configuring,
+    ops.Import: Importing,
     ops.Describe: Describing,
     ops.Delete: Deleting,
     ops.Stats: Figuring,

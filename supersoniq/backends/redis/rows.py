@@ -22,13 +22,35 @@ from typing import Any
 
 import msgspec
 
+from supersoniq.core import rules
+from supersoniq.core.ids import MAX_SEQUENCE, parse_id
 from supersoniq.core.keys import digest
-from supersoniq.core.messages import BYTES, JSON, TEXT, Details, Entry, Past, Record
-from supersoniq.core.states import Status
+from supersoniq.core.messages import BYTES, JSON, TEXT, Details, Entry, Message, Past, Record
+from supersoniq.core.policy import Policy, Terms
+from supersoniq.core.states import ARCS, Status
 
-__all__ = ["LETTERS", "decode", "decode_event", "encode_entry", "sequence_of"]
+__all__ = [
+    "LETTERS",
+    "decode",
+    "decode_event",
+    "encode_entry",
+    "encode_message",
+    "id_of",
+    "name_of",
+    "sequence_of",
+]
 
-_Fields = tuple[str, dict[str, str] | None, str | None, str | None, str | None]
+
+class _Fields(msgspec.Struct, array_like=True):
+    content_type: str
+    headers: dict[str, str] | None
+    sender: str | None
+    recipient: str | None
+    key: str | None
+    origin: str | None = None
+    """In hexadecimal; left out where the id was made here."""
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(_Fields).decode
 _pack = msgspec.msgpack.Encoder().encode
@@ -41,6 +63,8 @@ _BODY = struct.Struct(">II")
 _PLAIN = struct.Struct(">QQHHII")
 """Both, where there is no recipient."""
 _TOP = 32_767
+_REST = (1 << 80) - 1
+_ANY_TERMS = Terms.of(Policy(keep_done=1.0, keep_dead=1.0))
 
 LETTERS = {
     Status.SCHEDULED: "s",
@@ -62,19 +86,50 @@ def sequence_of(id_: bytes) -> int:
     return int.from_bytes(id_)
 
 
+def name_of(number: int) -> tuple[int, int, str]:
+    """An id as scripts take it: sequence, creation, and the rest."""
+    return number & MAX_SEQUENCE, number >> 80, f"{(number & _REST) >> 40:x}"
+
+
+def id_of(name: bytes) -> int:
+    """An id from the name that ``name_of``'s parts make, which colons keep apart; 0 for none."""
+    if not name:
+        return 0
+    sequence, created, rest = name.decode().split(":")
+    return int(created) << 80 | int(rest, 16) << 40 | int(sequence)
+
+
+def encode_message(message: Message) -> list[bytes | str | int]:
+    """What is sent of a message that another store made."""
+    number = parse_id(message.id)
+    record = rules.imported(message, 0, 0, _ANY_TERMS, [0] * len(ARCS))
+    past = record.past or Past()
+    digested = digest(message.content).hex() if message.key is not None else False
+    facts = (
+        message.created_at, message.expires_at or 0, LETTERS[message.status], message.deliveries,
+        message.available_at, past.reason or False, past.failure or False, digested,
+    )  # fmt: skip
+    blob = _blob(record.details, message.priority, message.content)
+    return [*name_of(number), blob, _pack(facts), message.key or ""]
+
+
 def encode_entry(entry: Entry) -> tuple[bytes, bytes]:
     """What is sent of a message to be: what is stored, and what else the script must know."""
     details = entry.details
-    recipient = b"" if details.recipient is None else details.recipient.encode()
-    raw = _encode_details(details)
-    start = _START.pack(_TOP - entry.priority, len(recipient)) + recipient
-    crc = zlib.crc32(entry.content, zlib.crc32(raw, zlib.crc32(start)))
-    blob = b"%b%b%b%b" % (start, _BODY.pack(crc, len(raw)), raw, entry.content)
+    blob = _blob(details, entry.priority, entry.content)
     if not entry.delay and entry.ttl is None and details.key is None:
         return blob, b""
     key = details.key or False
     mine = digest(entry.content).hex() if key else False
     return blob, _pack((entry.delay, entry.ttl or False, key, mine))
+
+
+def _blob(details: Details, priority: int, content: bytes) -> bytes:
+    recipient = b"" if details.recipient is None else details.recipient.encode()
+    raw = _encode_details(details)
+    start = _START.pack(_TOP - priority, len(recipient)) + recipient
+    crc = zlib.crc32(content, zlib.crc32(raw, zlib.crc32(start)))
+    return b"%b%b%b%b" % (start, _BODY.pack(crc, len(raw)), raw, content)
 
 
 def _encode_details(details: Details) -> bytes:
@@ -84,10 +139,13 @@ def _encode_details(details: Details) -> bytes:
         and details.headers is None
         and details.sender is None
         and details.recipient is None
+        and details.origin is None
     )
     if plain and (known := _encoded.get(kind)) is not None:
         return known
-    raw = _encode((kind, details.headers, details.sender, details.recipient, details.key))
+    fields = (kind, details.headers, details.sender, details.recipient, details.key)
+    origin = details.origin
+    raw = _encode(fields if origin is None else (*fields, f"{origin:x}"))
     if plain and len(_encoded) < _SHARED:
         _encoded[kind] = raw
         _decoded[raw] = Details(kind)
@@ -209,9 +267,12 @@ def _decode_details(raw: bytes, recipient: str | None, expires_at: int | None) -
         fields: Any = _decode_fields(raw)
     except (msgspec.MsgspecError, ValueError):
         return Details(BYTES, recipient=recipient, expires_at=expires_at)
-    kind, headers, sender, whom, key = fields
-    made = Details(kind, headers, sender, whom, key, expires_at)
-    plain = headers is None and sender is None and whom is None and key is None
+    kind, headers, sender, whom, key = (
+        fields.content_type, fields.headers, fields.sender, fields.recipient, fields.key,
+    )  # fmt: skip
+    origin = None if fields.origin is None else int(fields.origin, 16)
+    made = Details(kind, headers, sender, whom, key, expires_at, origin=origin)
+    plain = all(each is None for each in (headers, sender, whom, key, origin))
     if plain and expires_at is None and len(_decoded) < _SHARED:
         _decoded[raw] = made
     return made

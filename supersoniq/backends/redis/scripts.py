@@ -11,6 +11,7 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
+from supersoniq.core import imports
 from supersoniq.core.ids import MAX_SEQUENCE
 from supersoniq.core.log import CAPACITY, LINGER
 from supersoniq.core.rules import REMEMBERED
@@ -28,7 +29,7 @@ MOST_BYTES = 64 << 20
 
 _PARTS = (
     "queue", "content", "state", "line", "own", "leased", "due", "expiry", "kept", "uses",
-    "windows", "pages", "log",
+    "windows", "pages", "log", "imported", "imports",
 )  # fmt: skip
 """What a queue's keys end in, in the order in which scripts get them."""
 
@@ -70,7 +71,7 @@ def _read(name: str) -> str:
 def verb_script(
     verb: str, capacity: int = CAPACITY, steps: int = STEPS, walk: int = WALK
 ) -> Script:
-    """The script of one verb: publish, take, settle or manage."""
+    """The script of one verb: publish, take, settle, manage or import."""
     constants = {
         "VERSION": LAYOUT,
         "CAPACITY": capacity,
@@ -78,6 +79,7 @@ def verb_script(
         "REMEMBERED": REMEMBERED,
         "MAX_SEQUENCE": MAX_SEQUENCE,
         "MOST_BYTES": MOST_BYTES,
+        "IMPORTS_KNOWN": imports.REMEMBERED,
         "STEPS": steps,
         "WALK": walk,
     }

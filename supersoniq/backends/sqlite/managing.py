@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from supersoniq.backends.sqlite import importing
 from supersoniq.backends.sqlite.queue import StoredQueue
 from supersoniq.core import ops, rules
 from supersoniq.core.errors import IllegalMove, MessageLeased, MessageNotFound
@@ -25,9 +26,9 @@ _PURGED = (Status.SCHEDULED, _READY, _DEAD)
 
 
 def _find(queue: StoredQueue, number: int) -> Record:
-    sequence = queue.seal.sequence_of(number)
+    sequence = importing.place(queue, number)
     record = queue.shelves.find(sequence) if sequence is not None else None
-    if record is None or queue.seal.prefix(record.created_at) | record.sequence != number:
+    if record is None or record.number(queue.seal) != number:
         raise MessageNotFound(queue.name, format_id(number))
     return record
 
@@ -38,12 +39,12 @@ def look(queue: StoredQueue, number: int) -> Message:
 
 
 def browse(
-    queue: StoredQueue, status: Status | None, after: int | None, limit: int
+    queue: StoredQueue, status: Status | None, after: int | None, limit: int, now: int
 ) -> list[Message]:
     """Messages in publish order. O(n) in the messages passed over."""
     start = 0
     if after is not None:
-        sequence = queue.seal.sequence_of(after)
+        sequence = importing.place(queue, after, now)
         if sequence is None:
             raise MessageNotFound(queue.name, format_id(after))
         start = sequence
@@ -148,7 +149,7 @@ def follow(
 
 MEANING: Mapping[type[Any], Callable[[StoredQueue, Any, int], Any]] = {
     ops.Look: lambda q, op, now: look(q, op.id),
-    ops.Browse: lambda q, op, now: browse(q, op.status, op.after, op.limit),
+    ops.Browse: lambda q, op, now: browse(q, op.status, op.after, op.limit, now),
     ops.Cancel: lambda q, op, now: cancel(q, op.id, now),
     ops.Redrive: lambda q, op, now: redrive(q, op.ids, op.limit, now),
     ops.Purge: lambda q, op, now: purge(q, op.status, now),

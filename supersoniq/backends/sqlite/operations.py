@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from supersoniq.backends.sqlite import managing
+from supersoniq.backends.sqlite import importing, managing
 from supersoniq.backends.sqlite.publishing import Publishing
 from supersoniq.backends.sqlite.queue import StoredQueue
 from supersoniq.backends.sqlite.schema import MAX_QUEUES
@@ -209,6 +209,8 @@ class Operations:
         queue = self._queue(op.queue)
         if isinstance(op, ops.Configure):
             return self._configure(queue, op)
+        if isinstance(op, ops.Import):
+            return self._import(queue, op)
         if queue is None:
             raise QueueNotFound(op.queue)
         if isinstance(op, ops.Describe):
@@ -227,6 +229,23 @@ class Operations:
         made = self._make(op.queue)
         try:
             return made.configure(op.changes)
+        except SupersoniqError:
+            self._drop(made)
+            raise
+
+    def _import(self, queue: StoredQueue | None, op: ops.Import) -> ops.Imported:
+        refusal = self._refuse()
+        if refusal is not None:
+            raise StorageFull(refusal.problem)
+        if queue is not None:
+            queue.tick(self.now)
+            return importing.import_(queue, op.messages, self.now)
+        made = self._make(op.queue)
+        try:
+            made.configure(op.policy)
+            if op.paused:
+                managing.pause(made, op.paused_until, None, self.now)
+            return importing.import_(made, op.messages, self.now)
         except SupersoniqError:
             self._drop(made)
             raise

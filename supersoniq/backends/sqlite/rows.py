@@ -1,8 +1,9 @@
 """Between records and rows.
 
-**Details** (content type, headers, sender, recipient, key) are a JSON list, or a letter for the
-three plainest. Nearly all messages of a queue have the same ones, so the encoded form and its
-checksum are looked up, not made, and all such messages share one ``Details`` in memory.
+**Details** (content type, headers, sender, recipient, key, and the id if another store made it)
+are a JSON list, or a letter for the three plainest. Nearly all messages of a queue have the same
+ones, so the encoded form and its checksum are looked up, not made, and all such messages share one
+``Details`` in memory.
 
 **The checksum** is a CRC-32 over the details and the content that starts from the sequence and
 the creation time, so a row that is whole but stands in another's place fails too. ``expires_at``
@@ -31,7 +32,17 @@ __all__ = [
     "sound",
 ]
 
-_Fields = tuple[str, dict[str, str] | None, str | None, str | None, str | None]
+
+class _Fields(msgspec.Struct, array_like=True):
+    content_type: str
+    headers: dict[str, str] | None
+    sender: str | None
+    recipient: str | None
+    key: str | None
+    origin: str | None = None
+    """In hexadecimal; left out where the id was made here."""
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(_Fields).decode
 _decode_past = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
@@ -54,10 +65,13 @@ def encode_details(details: Details) -> tuple[bytes, int]:
         and details.headers is None
         and details.sender is None
         and details.recipient is None
+        and details.origin is None
     )
     if plain and (known := _encoded.get(kind)) is not None:
         return known
-    raw = _encode((kind, details.headers, details.sender, details.recipient, details.key))
+    fields = (kind, details.headers, details.sender, details.recipient, details.key)
+    origin = details.origin
+    raw = _encode(fields if origin is None else (*fields, f"{origin:x}"))
     made = raw, zlib.crc32(raw)
     if plain and len(_encoded) < _SHARED:
         _encoded[kind] = made
@@ -75,9 +89,12 @@ def decode_details(raw: Any, recipient: str, expires_at: int | None) -> Details:
         fields = _decode_fields(raw)
     except (msgspec.MsgspecError, TypeError, ValueError):
         return Details(BYTES, recipient=recipient or None, expires_at=expires_at)
-    kind, headers, sender, whom, key = fields
-    made = Details(kind, headers, sender, whom, key, expires_at)
-    plain = headers is None and sender is None and whom is None and key is None
+    kind, headers, sender, whom, key = (
+        fields.content_type, fields.headers, fields.sender, fields.recipient, fields.key,
+    )  # fmt: skip
+    origin = None if fields.origin is None else int(fields.origin, 16)
+    made = Details(kind, headers, sender, whom, key, expires_at, origin=origin)
+    plain = all(each is None for each in (headers, sender, whom, key, origin))
     if plain and expires_at is None and len(_decoded) < _SHARED:
         _decoded[raw] = made
     return made

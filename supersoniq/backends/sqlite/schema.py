@@ -16,7 +16,8 @@ at every move and jumps about at every claim: a third of the speed at a million 
 measured.
 
 ``expiries`` has a row for each scheduled or ready message that has a ttl: most have none, and pay
-nothing. ``keys`` is the deduplication window, ``events`` what watchers may still read.
+nothing. ``keys`` is the deduplication window, ``events`` what watchers may still read, and
+``imported`` knows the ids of messages that came from other stores.
 
 A message's key is one integer, the queue's number times 2**40 plus its sequence, so each queue's
 messages stand together and in publish order. Numbers are never given out twice (AUTOINCREMENT).
@@ -133,7 +134,18 @@ _SIZED_LOG = (
     "CREATE UNIQUE INDEX events_by_offset ON events (queue, offset)",
 )
 
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _SIZED_LOG)
+# Ids that were made by other stores, and where their messages stand here: see core/imports.py.
+_IMPORTS = (
+    """CREATE TABLE imported (
+        queue INTEGER NOT NULL,
+        origin BLOB NOT NULL,
+        sequence INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (queue, origin)) WITHOUT ROWID""",
+    "CREATE INDEX imported_by_end ON imported (queue, until)",
+)
+
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _SIZED_LOG, _IMPORTS)
 """The statements that lead from version n to n + 1. Only ever added to."""
 
 VERSION = len(_STEPS)

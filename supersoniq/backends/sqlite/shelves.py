@@ -241,6 +241,28 @@ class Shelves:
         for statement, each in (*gone.items(), *come.items()):
             self._run_many(statement, each)
 
+    def enter(self, records: Sequence[Record]) -> None:
+        """Store messages that are new here, each where its status belongs. O(log n) each."""
+        messages, places, expiries = [], {}, []  # type: ignore[var-annotated]
+        for record in records:
+            details, id_, status = record.details, self.base + record.sequence, record.status
+            assert status is not None
+            raw, seed = rows.encode_details(details)
+            crc = rows.checksum(seed, record.sequence, record.created_at, record.content)
+            recipient, expires_at = details.recipient or "", details.expires_at
+            messages.append(
+                (id_, record.created_at, record.priority, recipient, expires_at, raw, crc,
+                 record.content)
+            )  # fmt: skip
+            statement, row = self._row(record, id_, status)
+            places.setdefault(statement, []).append(row)
+            if expires_at is not None and status in _WAITING:
+                expiries.append((self.number, expires_at, id_))
+        self._run_many("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", messages)
+        for statement, each in places.items():
+            self._run_many(statement, each)
+        self._run_many(_START_EXPIRY, expiries)
+
     def extend(self, record: Record) -> None:
         """Store a leased record's new deadline. O(log n)."""
         self._run(
@@ -284,7 +306,7 @@ class Shelves:
     def clear(self) -> None:
         """Drop everything. O(n)."""
         own = (self.number,)
-        for table in ("ready", "leased", "parked", "expiries", "keys", "events"):
+        for table in ("ready", "leased", "parked", "expiries", "keys", "events", "imported"):
             self._run(f"DELETE FROM {table} WHERE queue = ?", own)
         self._run("DELETE FROM messages WHERE id > ? AND id < ?", (self.base, self.end))
         self._run("DELETE FROM queues WHERE number = ?", own)

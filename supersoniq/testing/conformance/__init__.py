@@ -6,6 +6,7 @@ from supersoniq.testing.conformance import (
     events,
     failures,
     fencing,
+    importing,
     keeping,
     keys,
     managing,
@@ -49,6 +50,7 @@ collect(
         retention,
         managing,
         events,
+        importing,
     ],
     CHECKS,
 )

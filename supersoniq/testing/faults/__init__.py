@@ -48,5 +48,7 @@ FAULTS: Mapping[type[Store], str] = {
     operations.ForgetsPolicy: "policy",
     operations.ShiftingPages: "browse",
     operations.SilentGaps: "follow",
+    operations.ImportsFinishedAgain: "import",
+    operations.ImportsFresh: "import",
 }
 """The word of the guarantee that must catch each fault."""

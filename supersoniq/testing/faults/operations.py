@@ -233,6 +233,28 @@ class ShiftingPages(Store):
         return super().apply(op, now)
 
 
+class ImportsFinishedAgain(Store):
+    """An imported id is known only while its message is there, as with a unique index."""
+
+    def apply(self, op: AnyOp, now: int) -> Any:
+        if isinstance(op, ops.Import) and (queue := self.machine.queues.get(op.queue)):
+            known = queue._imports._known
+            for number, (sequence, _) in list(known.items()):
+                if queue._table.get(sequence) is None:
+                    del known[number]
+        return super().apply(op, now)
+
+
+class ImportsFresh(Store):
+    """An imported message begins anew: its deliveries and failures are forgotten."""
+
+    def apply(self, op: AnyOp, now: int) -> Any:
+        if isinstance(op, ops.Import):
+            anew = [msgspec.structs.replace(m, deliveries=0, reason=None) for m in op.messages]
+            op = msgspec.structs.replace(op, messages=anew)
+        return super().apply(op, now)
+
+
 class SilentGaps(Store):
     """A watcher that missed events is not told."""
 

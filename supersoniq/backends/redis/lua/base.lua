@@ -9,7 +9,7 @@
 -- An error in the middle of a script is not rolled back, so everything is checked before the first
 -- write, and a message leaves one place and enters the next without anything between that could fail.
 
-local QUEUE, CONTENT, STATE, LINE, OWN, LEASED, DUE, EXPIRY, KEPT, USES, WINDOWS, PAGES, LOG = unpack(KEYS)
+local QUEUE, CONTENT, STATE, LINE, OWN, LEASED, DUE, EXPIRY, KEPT, USES, WINDOWS, PAGES, LOG, IMPORTED, IMPORTS = unpack(KEYS)
 local call, pack, unpack_bytes = redis.call, struct.pack, struct.unpack
 local sub, floor = string.sub, math.floor
 local NEVER = math.huge
@@ -115,6 +115,11 @@ end
 -- members stand in the order of their bytes, which is the order of delivery.
 local function id_of(sequence)
     return pack('>I5', sequence)
+end
+
+-- An id as it is sent, in three arguments (sequence, instant, rest), as one name.
+local function name_of(at)
+    return ARGV[at] .. ':' .. ARGV[at + 1] .. ':' .. ARGV[at + 2]
 end
 
 -- The start of what is stored of a message: when it was made, when it expires (0: never), its rank

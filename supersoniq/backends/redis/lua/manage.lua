@@ -35,7 +35,10 @@ local R = rules()
 
 -- The record that an id names, or nil.
 local function find(at)
-    local sequence = tonumber(ARGV[at])
+    local sequence = R.known(name_of(at))
+    local moved = sequence and R.load(id_of(sequence))
+    if moved then return moved end
+    sequence = tonumber(ARGV[at])
     if ARGV[at + 2] ~= queue.base then return nil end
     local record = R.load(id_of(sequence))
     if record and whole(record.created) == ARGV[at + 1] then return record end
@@ -74,9 +77,14 @@ function verbs.look()
     return record and shown(record) or {}
 end
 
--- status letter or '', the first sequence, the limit
+-- status letter or '', the first sequence, the limit; or the id after which to begin
 function verbs.browse()
     local wanted, limit = ARGV[8], tonumber(ARGV[10])
+    if ARGV[11] then
+        local moved = R.known(name_of(11), true)
+        if not moved and ARGV[13] ~= queue.base then return 'not found' end
+        ARGV[9] = (moved or tonumber(ARGV[11])) + 1
+    end
     local page, bytes = {}, 0
     local onwards = limit == 0 and -1 or walk(tonumber(ARGV[9]), function(id, status, state)
         if wanted == '' or wanted == status then

@@ -42,7 +42,7 @@ local function use_of(key)
     if not use then return nil end
     local created, sequence, ends = unpack_bytes('>I8I5I8', use)
     if now >= ends then return nil end
-    return {created, sequence, sub(use, 22)}
+    return {created, sequence, sub(use, 22, 53), sub(use, 54)}
 end
 
 -- Gives an error unless all messages of a publish can be stored, and how many would be.
@@ -63,7 +63,7 @@ local function admit(first, number, longest, keyed)
                 local use = use_of(key)
                 local known = use and use[3] or batch[key]
                 if known and known ~= digest then
-                    return {'conflict', i, use and use[1] or -1, use and use[2] or -1}
+                    return {'conflict', i, use and use[1] or -1, use and use[2] or -1, use and use[4] or ''}
                 end
                 if not known then new = new + 1 end
                 batch[key] = digest
@@ -124,7 +124,7 @@ local function store_keyed(first, number)
         local use = key and use_of(key)
         if use then
             count('duplicates')
-            result[#result + 1] = {use[1], use[2], 1}
+            result[#result + 1] = {use[1], use[2], 1, use[4]}
         else
             local sequence = store(blob, more)
             if key then
@@ -133,7 +133,7 @@ local function store_keyed(first, number)
                 call('HSET', USES, key, pack('>I8I5I8', now, sequence, ends) .. more[4])
                 call('ZADD', WINDOWS, whole(ends), key)
             end
-            result[#result + 1] = {now, sequence, 0}
+            result[#result + 1] = {now, sequence, 0, ''}
         end
     end
     return result

@@ -132,6 +132,36 @@ local function make_rules()
         end
     end
 
+    -- Put a record that is new here where its status belongs, and tell those who watch.
+    function R.enter(record)
+        if record.status ~= 'r' or record.leases > 0 or record.failure or record.available ~= record.created then
+            call('HSET', STATE, record.id, encode(record))
+        end
+        if record.status == 'r' then
+            local line, member = place_in_line(record)
+            call('ZADD', line, 0, member)
+        else
+            local instant = record.status == 's' and record.available or record.instant
+            call('ZADD', PLACES[record.status], whole(instant), record.id)
+            at_latest(instant)
+        end
+        if record.expires > 0 and WAITING[record.status] then
+            call('ZADD', EXPIRY, whole(record.expires), record.id)
+            at_latest(record.expires)
+        end
+        tell('published', record)
+    end
+
+    -- The sequence of an id that another store made, if it is known here; ``still``: and not for
+    -- longer than it is to be.
+    function R.known(name, still)
+        local entry = call('HGET', IMPORTED, name)
+        if not entry then return nil end
+        local sequence, ends = unpack_bytes('>I5I8', entry)
+        if still and now >= ends and call('HEXISTS', CONTENT, id_of(sequence)) == 0 then return nil end
+        return sequence
+    end
+
     -- The rules. Each takes an arc and does what goes with it.
 
     local function ended(record, letter, failure)

@@ -1,0 +1,113 @@
+"""Messages that came from other stores with their ids: ``core.imports`` says why ids have a book.
+
+Reads like ``QueueMachine.import_`` and ``ImportBook``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from supersoniq.backends.sqlite.passing import SLICE
+from supersoniq.backends.sqlite.publishing import LARGEST
+from supersoniq.backends.sqlite.queue import StoredQueue
+from supersoniq.core import rules
+from supersoniq.core.errors import ContentTooLarge, IllegalMove, StorageFull
+from supersoniq.core.ids import MAX_SEQUENCE, parse_id
+from supersoniq.core.imports import REMEMBERED
+from supersoniq.core.keys import digest
+from supersoniq.core.messages import Message, Record
+from supersoniq.core.ops import Imported
+from supersoniq.core.states import Move, Status
+
+__all__ = ["import_", "place"]
+
+_FIND = "SELECT sequence, until FROM imported WHERE queue = ? AND origin = ?"
+_KNOWN = """
+    SELECT origin FROM imported i WHERE queue = ?1 AND origin = ?2
+        AND (until > ?3 OR EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence))
+"""
+_NOTE = "INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?)"
+_KEEP = """
+    UPDATE imported SET until = ?3 WHERE (queue, origin) IN
+        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
+            AND EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?4)
+"""
+_PRUNE = """
+    DELETE FROM imported WHERE (queue, origin) IN
+        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
+            AND NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?3)
+"""
+_NOTE_KEY = """
+    INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (queue, key)
+        DO UPDATE SET number = ?3, digest = ?4, until = ?5 WHERE until <= ?6
+"""
+
+
+def place(queue: StoredQueue, number: int, now: int | None = None) -> int | None:
+    """The sequence of an id of this queue. O(log n).
+
+    Args:
+        queue: the queue.
+        number: of the id.
+        now: where it counts that the id is not too old, though its message is gone.
+    """
+    row = queue.connection.execute(_FIND, (queue.number, number.to_bytes(16))).fetchone()
+    if row is None:
+        return queue.seal.sequence_of(number)
+    sequence: int = row[0]
+    if now is None or now < row[1] or queue.shelves.find(sequence, bare=True) is not None:
+        return sequence
+    return queue.seal.sequence_of(number)
+
+
+def import_(queue: StoredQueue, messages: Sequence[Message], now: int) -> Imported:
+    """Store messages of another store, each once. O(log n) each."""
+    run, shelves = queue.connection.execute, queue.shelves
+    fresh: dict[int, Message] = {}
+    for message in messages:
+        number = parse_id(message.id)
+        if len(message.content) > LARGEST:
+            raise ContentTooLarge(queue.name, len(message.content), LARGEST)
+        if run(_KNOWN, (queue.number, number.to_bytes(16), now)).fetchone() is not None:
+            continue
+        own = queue.seal.sequence_of(number)
+        if own is not None and shelves.find(own, bare=True) is not None:
+            raise IllegalMove(move=str(Move.IMPORT), status="of this very queue")
+        fresh.setdefault(number, message)
+    if queue.sequence + len(fresh) > MAX_SEQUENCE:
+        raise StorageFull(f"queue {queue.name!r} has used up its {MAX_SEQUENCE} sequences")
+    run(_KEEP, (queue.number, now, now + REMEMBERED, SLICE))
+    run(_PRUNE, (queue.number, now, SLICE))
+    records: list[Record] = []
+    for number, message in fresh.items():
+        queue.sequence += 1
+        record = rules.imported(message, queue.sequence, now, queue.terms, queue.tally)
+        origin = number.to_bytes(16)
+        run(_NOTE, (queue.number, origin, record.sequence, now + REMEMBERED))
+        until = message.created_at + queue.terms.dedup_window
+        if message.key is not None and now < until:
+            mine = digest(message.content)
+            run(_NOTE_KEY, (queue.number, message.key, origin, mine, until, now))
+        if record.status is not None:
+            records.append(record)
+    shelves.enter(records)
+    for record in records:
+        _told(queue, record, now)
+    if fresh:
+        queue.stirs += 1
+        queue.dirty = True
+    return Imported(queue.seal.tag, len(fresh))
+
+
+def _told(queue: StoredQueue, record: Record, now: int) -> None:
+    """Ring for it when time will change it, and tell watchers."""
+    if record.status is Status.SCHEDULED:
+        queue.next = min(queue.next, record.available_at)
+    elif record.status is not Status.READY:
+        queue.next = min(queue.next, record.until)
+    if record.details.expires_at is not None and record.status in (
+        Status.SCHEDULED,
+        Status.READY,
+    ):
+        queue.next = min(queue.next, record.details.expires_at)
+    queue.tell(Move.IMPORT, record, now)
