@@ -14,6 +14,7 @@ from supersoniq.core import ops
 from supersoniq.core.errors import LeaseLost, QueueNotFound
 from supersoniq.core.ids import Seal
 from supersoniq.core.messages import Durability
+from supersoniq.core.policy import Policy, changed
 from supersoniq.core.queue import QueueMachine
 
 __all__ = ["Machine"]
@@ -99,6 +100,7 @@ class Machine:
             raise
 
     def _import(self, op: ops.Import, now: int) -> ops.Imported:
+        changed(Policy(), op.policy)  # also where the queue keeps its own
         found = self.queues.get(op.queue)
         if found is not None:
             return found.import_(op.messages, now)

@@ -28,6 +28,7 @@ from supersoniq.core import ops
 from supersoniq.core.errors import LeaseLost, QueueNotFound, StorageFull, SupersoniqError
 from supersoniq.core.ids import Seal
 from supersoniq.core.messages import Durability
+from supersoniq.core.policy import Policy, changed
 from supersoniq.port import Result
 
 __all__ = ["Operations"]
@@ -234,6 +235,7 @@ class Operations:
             raise
 
     def _import(self, queue: StoredQueue | None, op: ops.Import) -> ops.Imported:
+        changed(Policy(), op.policy)  # also where the queue keeps its own
         refusal = self._refuse()
         if refusal is not None:
             raise StorageFull(refusal.problem)
