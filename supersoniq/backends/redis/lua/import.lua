@@ -72,7 +72,7 @@ for _, at in ipairs(fresh) do
     call('HSET', IMPORTED, name, pack('>I5I8', queue.sequence, now + IMPORTS_KNOWN))
     call('ZADD', IMPORTS, whole(now + IMPORTS_KNOWN), name)
     if status ~= 'd' and status ~= 'x' then status = available > now and 's' or 'r' end
-    count('import:-:' .. STATUS_NAMES[status])
+    count('import:' .. '-:' .. STATUS_NAMES[status])
     local kept = status == 'd' and terms().keep_done or status == 'x' and terms().keep_dead
     if kept == 0 then
         count('forget:' .. STATUS_NAMES[status] .. ':-')
