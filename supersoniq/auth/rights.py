@@ -18,7 +18,7 @@ from supersoniq.core.errors import AuthenticationFailed, PermissionDenied
 from supersoniq.core.messages import Entry
 from supersoniq.core.ops import AnyOp
 
-__all__ = ["VERBS", "permitted", "verb_of"]
+__all__ = ["VERBS", "allows", "permitted", "verb_of"]
 
 VERBS: dict[type[ops.Op], tuple[Verb, ...]] = {
     ops.Publish: (Verb.PUBLISH,),
@@ -47,6 +47,11 @@ def verb_of(kind: type[ops.Op]) -> tuple[Verb, ...]:
     return VERBS[kind]
 
 
+def allows(caller: Caller, kind: type[ops.Op], queue: str) -> bool:
+    """Whether a word of the caller's scope allows such an operation on a queue."""
+    return any(caller.scopes.allow(verb, queue) for verb in VERBS[kind])
+
+
 def permitted(caller: Caller, op: AnyOp, now: float) -> AnyOp:
     """The operation as this caller may do it.
 
@@ -63,9 +68,8 @@ def permitted(caller: Caller, op: AnyOp, now: float) -> AnyOp:
         raise AuthenticationFailed("the token has expired")
     if isinstance(op, ops.Queues):
         return op
-    verbs = VERBS[type(op)]
-    if not any(caller.scopes.allow(verb, op.queue) for verb in verbs):
-        needed = " or ".join(f"{verb}:{op.queue}" for verb in verbs)
+    if not allows(caller, type(op), op.queue):
+        needed = " or ".join(f"{verb}:{op.queue}" for verb in VERBS[type(op)])
         raise PermissionDenied(f"that takes the scope {needed}")
     if isinstance(op, ops.Publish):
         return ops.Publish(op.queue, tuple(_signed(entry, caller.subject) for entry in op.entries))

@@ -22,12 +22,12 @@ LINES = [(b"accept", b"application/x-ndjson")]
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Running, Queue]]:
+async def served(**options: Any) -> AsyncIterator[tuple[Running, Queue]]:
     async with supersoniq.connect("memory://") as broker:
         queue = broker.queue("news")
         await queue.publish("old")
         listener = socket.create_server(("127.0.0.1", 0))
-        server = Server(create_app(broker))
+        server = Server(create_app(broker, **options))
         started = asyncio.Event()
         server.on_started = started.set
         task = asyncio.ensure_future(server.serve([listener]))

@@ -4,10 +4,16 @@ It is in ``Authorization: Bearer ...`` (RFC 6750, section 2.1). Browsers cannot 
 WebSocket; there it is a second subprotocol, ``bearer.<token>``. Never in the query, which ends up
 in logs.
 
+Over HTTP/2 a request may be one that the server has promised to somebody, who was asked for a token
+before: it carries none, and has a grant instead, which stays within the process.
+
 Who fails too often is told to wait, by address, before the next token is looked at.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 from supersoniq.adapters.asgi import Scope
 from supersoniq.auth.rates import Rate
@@ -19,6 +25,14 @@ __all__ = ["Identity"]
 FAILURES = Rate(1.0, 20)
 """Failures of one address: twenty at once, then one a second."""
 PREFIX = "bearer."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grant:
+    """That a promised request is a certain caller's, as one app has established it."""
+
+    giver: Identity
+    caller: Caller
 
 
 class Identity:
@@ -41,7 +55,19 @@ class Identity:
         """
         if self.verifier is None:
             return None
+        grant: Any = scope.get("extensions", {}).get("http.response.pushed", {}).get("grant")
+        if isinstance(grant, Grant) and grant.giver is self:
+            if self.verifier.now() >= grant.caller.expires:
+                raise AuthenticationFailed("the token has expired")
+            return grant.caller
         return await self.check(_token(scope), scope)
+
+    def grant(self, caller: Caller | None) -> Grant | None:
+        """What makes a request that this app promises itself the caller's.
+
+        It gives what the caller's own token gives, no longer than that, and nothing in another app.
+        """
+        return None if caller is None else Grant(self, caller)
 
     async def check(self, token: str, scope: Scope) -> Caller:
         """The caller whose token that is.

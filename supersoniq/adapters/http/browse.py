@@ -103,7 +103,9 @@ async def look(exchange: Exchange) -> Reply:
     encoding = exchange.query(LookQuery).content
     message: Message = await exchange.call(Look(queue, number))
     exchange.service.answers.admit(len(message.content))
-    return reply(MessageOut.of(message, encoding))
+    # A promised request has no Authorization, by which a cache would know that it is not for all.
+    fields = [] if exchange.caller is None else [(b"cache-control", b"no-store")]
+    return reply(MessageOut.of(message, encoding), 200, fields)
 
 
 @described(

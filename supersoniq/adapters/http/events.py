@@ -5,9 +5,11 @@ happened yet. When nothing happens for long, a sign of life is sent, so that bot
 dead connection. Events wait in the store, never here: a client that reads slowly is told of a gap.
 
 Where the client takes server push (HTTP/2), a new message is pushed after RFC 8030, section 6: as a
-promised ``GET`` of the message itself, with the event's offset in ``last-event-id``. What cannot be
-pushed, and what the client has refused, is in the stream. With ``Prefer: wait=0`` the stream is not
-held: it has what happened since, or without a ``since`` the messages that are ready, and ends.
+promised ``GET`` of the message itself, with the event's offset in ``last-event-id``. Where tokens
+are asked for, it is answered as a ``GET`` with the stream's own token would be; so nothing is
+pushed to those who may watch the queue and not browse it. What cannot be pushed, and what the
+client has refused, is in the stream. With ``Prefer: wait=0`` the stream is not held: it has what
+happened since, or without a ``since`` the messages that are ready, and ends.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import Encoding, EventOut
 from supersoniq.api.watch import Watch, event_kinds
+from supersoniq.auth.rights import allows
 from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
 from supersoniq.core.errors import Closed, InvalidArgument, QueueNotFound, SupersoniqError
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Event, EventKind, Message
-from supersoniq.core.ops import Browse, Follow
+from supersoniq.core.ops import Browse, Follow, Look
 from supersoniq.core.states import Status
 from supersoniq.wire.bounds import told
 
@@ -102,6 +105,8 @@ class _Stream:
         self._sse = sse
         self._encoding = encoding
         self._held = held
+        self._pushable = exchange.caller is None or allows(exchange.caller, Look, exchange.queue())
+        """Whether the promised GET of a message will be answered."""
         self._resumed = resumed
         self._unsure = 0
         self._unsure_bytes = 0
@@ -143,9 +148,7 @@ class _Stream:
 
     async def _tell(self, event: Event) -> None:
         exchange = self._exchange
-        # A promised request carries no token: where one is asked for, everything is in the stream.
-        pushable = exchange.caller is None
-        if pushable and event.kind is EventKind.PUBLISHED and event.message is not None:
+        if self._pushable and event.kind is EventKind.PUBLISHED and event.message is not None:
             size = len(event.message.content)
             if not self._unsure or self._unsure_bytes + size <= MAX_UNSURE:
                 path = f"{exchange.at_queue()}/messages/{event.message.id}"

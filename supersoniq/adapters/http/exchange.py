@@ -371,15 +371,22 @@ class Exchange:
     async def push(self, path: str, fields: Fields, done: Callable[[bool], None]) -> bool:
         """Push the answer to a ``GET`` of a path of this app. Gives whether that is possible.
 
-        If it is, ``done`` is called later with whether the client has taken it.
-        See ``supersoniq.servers.h2.push``; other servers push nothing.
+        If it is, ``done`` is called later with whether the client has taken it, and the ``GET`` has
+        the caller of this request. See ``supersoniq.servers.h2.push``; other servers push nothing.
         """
         ready = self.scope.get("extensions", {}).get("http.response.push", {}).get("ready")
         if ready is None or not await ready():
             return False
         address = self.address(path).decode()
-        promise = {"type": "http.response.push", "path": address, "headers": fields, "done": done}
-        await self._send(promise)
+        await self._send(
+            {
+                "type": "http.response.push",
+                "path": address,
+                "headers": fields,
+                "done": done,
+                "grant": self.service.identity.grant(self.caller),
+            }
+        )
         return True
 
     def presence(self) -> Presence:

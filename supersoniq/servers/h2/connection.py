@@ -295,8 +295,8 @@ class Connection:
         lane.stream.offer(body["body"], end=True)
         lane.stream.reset(Reset.DONE)
 
-    def start(self, lane: Lane, head: Head) -> None:
-        """Begin an app's task for a request, or for a promised one."""
+    def start(self, lane: Lane, head: Head, grant: object = None) -> None:
+        """Begin an app's task for a request, or for a promised one and what the app grants it."""
         state, defaults = self._host.state(), self._host.defaults()
         if head.protocol:
             scope = websocket_scope(head, self.ends, state)
@@ -307,6 +307,7 @@ class Connection:
             push = None
             if lane.pushed:
                 lane.stream.feed_end()
+                scope["extensions"]["http.response.pushed"] = {"grant": grant}
             elif self._pusher.allowed():
                 extension, push = self._pusher.extension(lane, head)
                 scope["extensions"]["http.response.push"] = extension

@@ -17,7 +17,12 @@ style sheet and too little for a message that has to arrive. So here
   say in its answer. A false is for now: the next call may give true.
 - **a push may have a ``done``**, a function that is called once with whether the client has taken
   the answer. It is called with false when the client resets the promised stream, or does not take
-  the bytes; the app may then say it in its answer. It is not called when the connection ends.
+  the bytes; the app may then say it in its answer. It is not called when the connection ends;
+- **a push may have a ``grant``**, any object at all, which the promised request finds as
+  ``scope["extensions"]["http.response.pushed"]["grant"]``. A promised request has no field of the
+  client's, so no credentials either; the app that promises it knows for whom, and tells itself by
+  this. It is never on the wire, and no request that a client makes has that extension: whoever
+  finds a grant of its own there has made it.
 
 A client may refuse what it has room for by our count: Node has not closed a stream before its
 program has read it, and refuses one more, which a server may have answered in full by then. So a
@@ -171,7 +176,7 @@ class Pusher:
         self._open.add(promised)
         if (done := message.get("done")) is not None:
             self._unsure[promised] = done
-        connection.start(Lane(connection, promised), promised_head)
+        connection.start(Lane(connection, promised), promised_head, message.get("grant"))
 
     def ended(self, number: int, whole: bool) -> None:
         """A pushed response is over: the whole of it was sent, or not."""
