@@ -7,7 +7,7 @@ import logging
 import click
 
 import supersoniq
-from supersoniq.cli import consume, demo, look, manage, publish, serve, stats, token
+from supersoniq.cli import bench, consume, demo, look, manage, publish, serve, stats, token
 
 __all__ = ["group"]
 
@@ -55,5 +55,6 @@ for each in (
     manage.pause,
     manage.resume,
     token.token,
+    bench.bench,
 ):
     group.add_command(each)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import select
 import stat
 import sys
@@ -26,7 +27,18 @@ from supersoniq.adapters.http.wire import EventOut, MessageOut
 from supersoniq.cli.common import unless
 from supersoniq.core.messages import Event, Message
 
-__all__ = ["Out", "Pipe", "line", "plain", "preview", "progress", "short_time", "table", "whole"]
+__all__ = [
+    "Out",
+    "Pipe",
+    "line",
+    "plain",
+    "preview",
+    "progress",
+    "short_time",
+    "table",
+    "whole",
+    "without_password",
+]
 
 
 def line(value: Any) -> bytes:
@@ -83,6 +95,11 @@ def table(*columns: str, rows: Iterable[Iterable[object]] = (), numbers: str = "
     for row in rows:
         made.add_row(*(escape(str(cell)) for cell in row))
     return made
+
+
+def without_password(url: str) -> str:
+    """A backend's URL as it may be shown."""
+    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", url)
 
 
 class Out:

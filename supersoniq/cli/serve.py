@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import click
 
 from supersoniq.cli.common import Failed
 from supersoniq.cli.options import backend_option, command
-from supersoniq.cli.output import Out
+from supersoniq.cli.output import Out, without_password
 from supersoniq.core.errors import InvalidSetting, MissingExtra, SupersoniqError
 
 if TYPE_CHECKING:
@@ -224,8 +223,3 @@ def _lines(serving: Serving, backend: str, auth: bool) -> list[str]:
     lines.append(f"  TLS      {tls}")
     lines.append(f"  auth     {'tokens' if auth else 'none: who reaches it may do everything'}")
     return lines
-
-
-def without_password(url: str) -> str:
-    """A backend's URL as it may be shown."""
-    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", url)
