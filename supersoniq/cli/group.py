@@ -7,7 +7,7 @@ import logging
 import click
 
 import supersoniq
-from supersoniq.cli import bench, consume, demo, look, manage, publish, serve, stats, token
+from supersoniq.cli import bench, consume, demo, look, manage, publish, serve, stats, token, top
 
 __all__ = ["group"]
 
@@ -47,6 +47,7 @@ for each in (
     look.browse,
     look.explain,
     stats.stats,
+    top.top,
     stats.queues,
     look.watch,
     manage.cancel,
