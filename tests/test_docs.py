@@ -21,3 +21,10 @@ def load(path: Path) -> ModuleType:
 def test_the_state_diagram_is_the_table() -> None:
     generator = load(DOCS / "make_states.py")
     assert (DOCS / "states.md").read_text() == generator.page(), "run: python docs/make_states.py"
+
+
+def test_the_page_of_settings_is_the_model() -> None:
+    generator = load(DOCS / "make_settings.py")
+    assert (DOCS / "settings.md").read_text() == generator.page(), (
+        "run: python docs/make_settings.py"
+    )

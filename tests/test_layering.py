@@ -52,6 +52,8 @@ HEAVY = {
     "click": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"load"},
+    "pydantic": {"cli"},
+    "pydantic_settings": {"cli"},
     "httpx": {"cli"},
     "websockets": {"adapters", "backends", "servers"},
     "httptools": {"backends", "servers"},

@@ -212,6 +212,8 @@ async def _server(url: str, port: int) -> AsyncIterator[tuple[str, int]]:
     process = await create_subprocess_exec(
         sys.executable,
         *words,
+        *("--config", os.devnull),  # nobody's settings but these
+        env={name: it for name, it in os.environ.items() if not name.startswith("SUPERSONIQ_")},
         stdout=PIPE,
         start_new_session=True,  # Ctrl-C is for us; we end it
     )

@@ -7,7 +7,19 @@ import logging
 import click
 
 import supersoniq
-from supersoniq.cli import bench, consume, demo, look, manage, publish, serve, stats, token, top
+from supersoniq.cli import (
+    bench,
+    config,
+    consume,
+    demo,
+    look,
+    manage,
+    publish,
+    serve,
+    stats,
+    token,
+    top,
+)
 
 __all__ = ["group"]
 
@@ -42,6 +54,7 @@ def group() -> None:
 for each in (
     demo.demo,
     serve.serve,
+    config.config,
     publish.publish,
     consume.consume,
     look.browse,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -52,10 +54,36 @@ def backend_option(command: F) -> F:
         metavar="URL",
         envvar="SUPERSONIQ_BACKEND",
         show_envvar=True,
-        default=DEFAULT_BACKEND,
-        show_default=True,
+        default=configured_backend,
+        show_default=f"that of supersoniq.toml, or {DEFAULT_BACKEND}",
         help="The store: sqlite:///jobs.db is a file here, sqlite:////var/jobs.db an absolute one.",
     )(command)
+
+
+def configured_backend() -> str:
+    """The store that the settings of a server here name, so that a command finds the same one.
+
+    Only that line of them is read: all else is the server's (``supersoniq.cli.settings``), and
+    would take the time to import what checks it.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    named = os.environ.get("SUPERSONIQ_CONFIG")
+    held = os.environ.get("SUPERSONIQ_BACKEND_FILE")
+    path = Path(named or "supersoniq.toml")
+    told: dict[str, Any] = {}
+    try:
+        if not held and (named or path.exists()):
+            import tomllib
+
+            told = tomllib.loads(path.read_text())
+        if file := held or told.get("backend_file"):
+            path = Path(str(file))
+            return path.read_text().strip()
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{path}, for the backend, cannot be read: {error}") from None
+    return str(told.get("backend", DEFAULT_BACKEND))
 
 
 def queue_option(command: F) -> F:

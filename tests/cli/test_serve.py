@@ -89,8 +89,8 @@ def test_with_a_key_it_takes_tokens(shell: Shell, way: str) -> None:
 @pytest.mark.parametrize(
     ("words", "secret", "problem"),
     [
-        (["--auth-issuer", "us"], None, "auth_issuer"),
-        (["--auth-audience", "queue"], None, "auth_audience"),
+        (["--auth-issuer", "us"], None, "auth.issuer"),
+        (["--auth-audience", "queue"], None, "auth.audience"),
         (["--auth-jwks", "https://a.example/keys"], "x" * 32, "takes one of them"),
         (["--auth-jwks", "http://a.example/keys"], None, "takes https://"),
         ([], "short-and-hidden", "32 or more"),
@@ -104,6 +104,6 @@ def test_keys_that_cannot_be(
     if secret is not None:
         shell.env["SUPERSONIQ_AUTH_SECRET"] = secret
     done = shell.run("serve", "--port", "0", "--backend", "memory://", *words)
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (2, b"")
     assert problem.encode() in done.stderr
     assert b"short-and-hidden" not in done.stderr

@@ -8,8 +8,8 @@ import pytest
 
 
 def scaled(count: int) -> int:
-    """So many, times the environment's ``SUPERSONIQ_SOAK`` (1 by default; 0.1 is a taste)."""
-    return max(1, int(count * float(os.environ.get("SUPERSONIQ_SOAK", "1"))))
+    """So many, times the environment's ``SUPERSONIQ_TEST_SOAK`` (1 by default; 0.1 is a taste)."""
+    return max(1, int(count * float(os.environ.get("SUPERSONIQ_TEST_SOAK", "1"))))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

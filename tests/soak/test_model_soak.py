@@ -1,7 +1,7 @@
 """Long walks of the backends along the machine, and many examples of Hypothesis.
 
-``SUPERSONIQ_SOAK`` scales them and ``SUPERSONIQ_SEED`` is the first seed: a run of every night with
-another one sees other walks.
+``SUPERSONIQ_TEST_SOAK`` scales them and ``SUPERSONIQ_TEST_SEED`` is the first seed: a run of every
+night with another one sees other walks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.backends.test_memory import MemoryHarness
 from tests.backends.test_sqlite_conformance import SqliteHarness
 from tests.soak.conftest import scaled
 
-SEED = int(os.environ.get("SUPERSONIQ_SEED", "1"))
+SEED = int(os.environ.get("SUPERSONIQ_TEST_SEED", "1"))
 
 
 @pytest.mark.soak

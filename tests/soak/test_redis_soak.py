@@ -19,7 +19,7 @@ from tests.backends.test_redis_failures import cut_and_see, kill_and_see
 from tests.backends.test_sqlite_conformance import SqliteHarness
 from tests.soak.conftest import scaled
 
-SEED = int(os.environ.get("SUPERSONIQ_SEED", "1"))
+SEED = int(os.environ.get("SUPERSONIQ_TEST_SEED", "1"))
 pytestmark = [needs_server, pytest.mark.soak, pytest.mark.timeout(0)]
 
 
