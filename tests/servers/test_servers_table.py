@@ -232,6 +232,23 @@ def table() -> dict[str, dict[str, str]]:
     return {name: {row[0]: row[at + 1] for row in rows[2:]} for at, name in enumerate(names)}
 
 
+async def tried(found: dict[str, str], row: str, probe: Awaitable[None]) -> None:
+    """Notes what came of a probe."""
+    try:
+        await probe
+        found[row] = "yes"
+    except MISSING:
+        found[row] = "-"
+
+
+def lacking(found: dict[str, str], row: str) -> bool:
+    """Whether what this needs is not there; then it is not there either."""
+    if found.get(NEEDS.get(row, row)) != "-":
+        return False
+    found[row] = "-"
+    return True
+
+
 # hypercorn leaves transports to the loop, and uvloop cannot end where warning of that is an error.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("name", SERVERS)
@@ -240,24 +257,17 @@ def test_the_table_is_true(name: str, tmp_path: Path) -> None:
         found: dict[str, str] = {}
         for secure in (False, True):
             async with served(name, tmp_path, secure) as (where, end):
-                for row, tls, probe in PROBES:
-                    if tls is not secure:
-                        continue
-                    if found.get(NEEDS.get(row, row)) == "-":
-                        found[row] = "-"
-                        continue
-                    sent.clear()
-                    try:
-                        await probe(where)
-                        found[row] = "yes"
-                    except MISSING:
-                        found[row] = "-"
+                sent.clear()
+                # Side by side, as what is not there shows by not coming.
+                for needy in (False, True):
+                    asked = [
+                        tried(found, row, probe(where))
+                        for row, tls, probe in PROBES
+                        if tls is secure and (row in NEEDS) is needy and not lacking(found, row)
+                    ]
+                    await asyncio.gather(*asked)
                 if secure:
-                    try:
-                        await graceful(where, end)
-                        found[GRACEFUL] = "yes"
-                    except MISSING:
-                        found[GRACEFUL] = "-"
+                    await tried(found, GRACEFUL, graceful(where, end))
         return found
 
     found = run(main)
