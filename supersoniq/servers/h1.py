@@ -52,6 +52,19 @@ STEP = 65536
 """Bytes of an answer that are taken in ``send_timeout``."""
 
 
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether an app did something wrong that ended its answer while its client took nothing."""
+    if record.exc_info:
+        return True
+    log.info("HTTP/1.1 answer cut: the client does not take it")
+    return False
+
+
+unread = logging.getLogger("uvicorn.error.unread")
+"""Where uvicorn complains of an app while its client reads nothing: one that gives up may do so."""
+unread.addFilter(_is_fault)
+
+
 class H1Protocol(HttpToolsProtocol):
     """One connection. The arguments are those that uvicorn gives.
 
@@ -211,10 +224,14 @@ class H1Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        if self._active is not None:
+            self._active.logger = unread
         self._watch(self._limits.send_timeout)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._active is not None:
+            self._active.logger = self.logger
         if self._cut is not None and not self.transport.is_closing():
             self._cut.cancel()
             self._cut = None

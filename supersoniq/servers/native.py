@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from supersoniq.servers.accepting import TlsDoor
 from supersoniq.servers.alt_svc import alt_svc
+from supersoniq.servers.closing import cut_unread
 from supersoniq.servers.descriptors import make_room
 from supersoniq.servers.full import courtesy
 from supersoniq.servers.h1 import H1Protocol
@@ -117,6 +119,8 @@ class Server(uvicorn.Server):
         self.on_started: Callable[[], None] | None = None
         self._most = most
         self._limits = _limits(options)
+        self.servers = []
+        self._doors: list[TlsDoor] = []
         self._http3: H3Server | None = None
         if options.certfile is not None and options.http3 is not False:
             self._http3 = _http3(app, options, most)
@@ -137,17 +141,21 @@ class Server(uvicorn.Server):
         assert sockets, "the sockets are made by the caller"
         config, loop = self.config, asyncio.get_running_loop()
         make_room(self._most + courtesy(self._most), loud=self.options.max_connections is not None)
-        handshake = None if config.ssl is None else self._limits.head_timeout
-        self.servers = []
         for sock in sockets:
-            server = await loop.create_server(
+            cut_unread(sock, self._limits.send_timeout)
+            if config.ssl is None:
+                server = await loop.create_server(self._protocol, sock=sock, backlog=config.backlog)
+                self.servers.append(server)
+                continue
+            door = TlsDoor(
+                sock,
                 self._protocol,
-                sock=sock,
-                ssl=config.ssl,
+                config.ssl,
+                timeout=self._limits.head_timeout,
                 backlog=config.backlog,
-                ssl_handshake_timeout=handshake,
+                has_room=self._has_room,
             )
-            self.servers.append(server)
+            self._doors.append(door)
         if self._http3 is not None:
             await self._http3.start_beside(sockets[0])
             config.encoded_headers.append(alt_svc(self._http3.port))
@@ -169,9 +177,16 @@ class Server(uvicorn.Server):
                 len(state.tasks),
             )
 
+    def _has_room(self, handshakes: int) -> bool:
+        """Whether one more connection may be had, if only to be told that it may not stay."""
+        most = self._most + courtesy(self._most)
+        return len(self.server_state.connections) + handshakes < most
+
     def _stop_listening(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        for door in self._doors:
+            door.close()
         for sock in sockets or []:
             sock.close()
 
@@ -200,6 +215,7 @@ class Server(uvicorn.Server):
 
     async def _cut(self) -> None:
         """End whatever is left. An app sees its client leave, and is cancelled if it stays."""
+        self._stop_listening()
         state = self.server_state
         for connection in list(state.connections):
             connection.transport.abort()

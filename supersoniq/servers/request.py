@@ -7,6 +7,8 @@ Where ASGI leaves a choice:
 - **An answer before the whole body has come** (413) is sent whole. When the app has returned as
   well, the rest of the body is declined, which is no error: RFC 9113, section 8.1.
 - **A client that waits for ``100 Continue``** hears it when the app first asks for the body.
+- **An app that gives up sending**, since its client does not take what it has, is no fault of its
+  own: the stream is reset.
 - **An app that fails** is logged, and answered for with 500 if it has not begun; else the stream is
   reset, so that nobody takes half an answer for a whole one.
 """
@@ -54,6 +56,7 @@ class Request:
         "_body_read",
         "_defaults",
         "_ends_at_head",
+        "_gave_up",
         "_head",
         "_ignored",
         "_left",
@@ -89,6 +92,7 @@ class Request:
         self._trailers = False
         self._left: int | None = None
         self._ignored = 0
+        self._gave_up = False
 
     async def run(self, app: App) -> None:
         """Run the app. Nothing comes out of here but a cancellation."""
@@ -106,8 +110,12 @@ class Request:
             else:
                 log.error("%s: the app failed", name, exc_info=error)
         else:
-            if not self.complete and self.stream.lost is None:
-                log.error("%s: the app returned without a whole answer", name)
+            if not self.stream.ended and self.stream.lost is None:
+                if self._gave_up:
+                    log.info("%s: cut, since the client does not take its answer", name)
+                    self.stream.reset(Reset.SLOW)
+                elif not self.complete:
+                    log.error("%s: the app returned without a whole answer", name)
         self._finish()
 
     def _finish(self) -> None:
@@ -175,6 +183,9 @@ class Request:
                 raise RuntimeError(f"{kind!r} has no place here")
         except StreamLost:
             pass  # receive tells
+        except asyncio.CancelledError:
+            self._gave_up = True
+            raise
 
     def _start(self, message: Message) -> None:
         status = message["status"]

@@ -47,14 +47,12 @@ def certificate(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def running(
-    folder: Path, *words: str, secure: bool = False, strict: tuple[str, ...] = ("-W", "error")
-) -> AsyncIterator[Program]:
+async def running(folder: Path, *words: str, secure: bool = False) -> AsyncIterator[Program]:
     """Run it on a file in a folder."""
     tls = ("--certfile", certificate(folder)) if secure else ()
     store = f"sqlite:///{folder}/store.db"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *strict, "-m", "supersoniq",
+        sys.executable, "-W", "error", "-m", "supersoniq",
         "serve", "--port", "0", "--backend", store, *tls, *words,
         stdout=PIPE, stderr=PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
