@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from supersoniq.cli.common import Failed
 from supersoniq.cli.configured import CANNOT_START, configured, found
 from supersoniq.cli.output import Out, without_password
+from supersoniq.cli.supervised import notify
 from supersoniq.core.errors import (
     ConfigurationError,
     InvalidSetting,
@@ -57,6 +58,7 @@ def serve(config: str | None, **flags: Any) -> None:
             "auth": auth is not None,
         }
         out.emit(fields, "\n".join(_lines(serving, shown, auth is not None)))
+        notify(READY="1", STATUS=f"serving at {serving.url}")
 
     logging.getLogger("supersoniq").setLevel(settings.log.level.upper())
     try:
