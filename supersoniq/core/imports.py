@@ -5,7 +5,8 @@ another queue's. So there is a book of such ids. It is also what makes ``Import`
 id in it is not stored again, even when its message has long been acknowledged here, since whoever
 moves messages may have been killed before it could take them away at the other end. An id stays in
 it for as long as its message is there, and for ``REMEMBERED`` in any case: within that time a move
-that was cut off must be taken up again.
+that was cut off must be taken up again. A message that is moved on takes its id along (``Purge``
+with ``ids``): it may come back. One that is cancelled, or dropped in any other way, leaves it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class ImportBook:
         """Remember an id. O(log n)."""
         self._known[number] = sequence, now + REMEMBERED
         heappush(self._ends, (now + REMEMBERED, number))
+
+    def forget(self, number: int) -> None:
+        """Let an id come in anew. O(1)."""
+        self._known.pop(number, None)  # what rings for it in ``prune`` finds nothing
 
     def prune(self, now: int, table: Table) -> None:
         """Forget what is over. Amortised O(log n) an id."""

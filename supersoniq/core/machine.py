@@ -131,7 +131,7 @@ _MEANING: dict[type[Any], _Meaning] = {
     ops.Browse: lambda m, op, now: m.queue(op.queue).browse(op.status, op.after, op.limit, now),
     ops.Cancel: lambda m, op, now: m.queue(op.queue).cancel(op.id, now),
     ops.Redrive: lambda m, op, now: m.queue(op.queue).redrive(op.ids, op.limit, now),
-    ops.Purge: lambda m, op, now: m.queue(op.queue).purge(op.status, now),
+    ops.Purge: lambda m, op, now: m.queue(op.queue).purge(op.status, op.ids, now),
     ops.Pause: lambda m, op, now: m.queue(op.queue).pause(op.until, op.duration, now),
     ops.Resume: lambda m, op, now: m.queue(op.queue).resume(now),
     ops.Configure: Machine._configure,

@@ -166,12 +166,18 @@ class Redrive(Op, frozen=True):
 class Purge(Op, frozen=True):
     """Drop every message of a status, or all that are scheduled, ready or dead. Gives their number.
 
+    Those of ``ids`` were moved to another store: of them, what nobody holds is dropped (of the
+    status, if one is given; done ones, too), and what is not here is passed over. That they were
+    ever imported is forgotten, so that they can come back by ``Import``.
+
     Raises:
         QueueNotFound
         IllegalMove: ``status`` is leased.
     """
 
     status: Status | None = None
+    ids: Sequence[int] | None = None
+    """Only these; ``None``: all."""
 
 
 class Pause(Op, frozen=True):

@@ -213,11 +213,15 @@ class Places:
     # Finding.
 
     def _find(self, number: int) -> Record:
-        sequence = self._place(number)
-        record = self._table.get(sequence) if sequence is not None else None
-        if record is None or record.number(self._seal) != number:
+        record = self._known(number)
+        if record is None:
             raise MessageNotFound(self.name, format_id(number))
         return record
+
+    def _known(self, number: int) -> Record | None:
+        sequence = self._place(number)
+        record = self._table.get(sequence) if sequence is not None else None
+        return record if record is not None and record.number(self._seal) == number else None
 
     def _place(self, number: int) -> int | None:
         """The sequence of an id of this queue, whether or not its message is still there."""

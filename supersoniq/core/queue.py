@@ -107,14 +107,21 @@ class QueueMachine(Plain):
             self._moved(record, Move.REDRIVE, now)
         return len(dead)
 
-    def purge(self, status: Status | None, now: int) -> int:
-        """Drop all messages of a status. O(n) in the queue's messages."""
+    def purge(self, status: Status | None, numbers: Sequence[int] | None, now: int) -> int:
+        """Drop all messages of a status. O(n) in the queue's messages without ``numbers``."""
         now = self.tick(now)
         if status is _LEASED:
             raise IllegalMove(move=str(Move.PURGE), status=str(_LEASED))
-        wanted = (Status.SCHEDULED, _READY, _DEAD) if status is None else (status,)
-        doomed = [record for record in self._table.after(0) if record.status in wanted]
+        if numbers is None:
+            wanted = (Status.SCHEDULED, _READY, _DEAD) if status is None else (status,)
+            doomed = [record for record in self._table.after(0) if record.status in wanted]
+        else:
+            wanted = tuple(s for s in Status if s is not _LEASED) if status is None else (status,)
+            found = [self._known(number) for number in dict.fromkeys(numbers)]
+            doomed = [record for record in found if record is not None and record.status in wanted]
         for record in doomed:
+            if numbers is not None:
+                self._imports.forget(record.number(self._seal))
             source = record.status
             rules.purge(record, self._tally)
             if source is _READY:

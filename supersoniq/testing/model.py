@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from supersoniq.core import ops
+from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Entry, EventKind, Message, prepare
 from supersoniq.core.ops import Outcome
 from supersoniq.core.states import Status
@@ -138,7 +139,7 @@ class BackendMachine(RuleBasedStateMachine):
                 st.builds(
                     ops.Redrive, st.just(queue), st.sampled_from((None, [id])), st.none() | LIMITS
                 ),
-                st.builds(ops.Purge, st.just(queue), status),
+                st.builds(ops.Purge, st.just(queue), status, st.sampled_from((None, [id], [id]))),
                 st.builds(ops.Configure, st.just(queue), strategies.policies()),
                 st.builds(ops.Pause, st.just(queue), duration=st.sampled_from((None, 0, 1_000))),
                 st.builds(ops.Resume, st.just(queue)),
@@ -156,6 +157,7 @@ class BackendMachine(RuleBasedStateMachine):
         limit=st.integers(0, 3),
         policy=strategies.policies(),
         paused=st.sampled_from((None, None, 0, 100_000)),
+        moved=st.booleans(),
     )
     def import_(
         self,
@@ -165,15 +167,20 @@ class BackendMachine(RuleBasedStateMachine):
         limit: int,
         policy: dict[str, Any],
         paused: int | None,
+        moved: bool,
     ) -> None:
         """From another store, and from a queue to the other and home again."""
         until = None if paused is None else self.twins.clock.now() + paused
-        messages = [*foreign, *self.twins.seen(source, limit)]
+        here = self.twins.seen(source, limit)
+        messages = [*foreign, *here]
         self._run(
             self.twins.import_(
                 queue, messages, policy=policy, paused=bool(paused), paused_until=until
             )
         )
+        if moved:
+            ids = [parse_id(message.id) for message in here]
+            self._run(self.twins.simple(ops.Purge(source, ids=ids)))
 
     @rule()
     def resume(self) -> None:

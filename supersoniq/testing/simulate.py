@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from supersoniq.core import ops
-from supersoniq.core.ids import format_id
+from supersoniq.core.ids import format_id, parse_id
 from supersoniq.core.messages import Details, Entry, EventKind, Message
 from supersoniq.core.ops import Outcome
 from supersoniq.core.states import Status
@@ -235,7 +235,9 @@ class Walk:
 
     async def _import(self) -> None:
         choice, random = self._choice, self.random
-        messages = self.twins.seen(self._queue(), random.randrange(4))
+        source = self._queue()
+        messages = self.twins.seen(source, random.randrange(4))
+        here = [parse_id(message.id) for message in messages]
         for _ in range(random.randrange(3)):
             entry, now = self._entry(), self.twins.clock.now() + choice((0, -1_000, 1_000))
             created = now - now % 60_000  # so that ids come twice
@@ -252,10 +254,17 @@ class Walk:
                     reason="expired" if status is Status.DEAD else choice((None, "bad")),
                 )
             )  # fmt: skip
-        await self.twins.import_(self._queue(), messages, policy=choice(CHANGES))
+        target = self._queue()
+        await self.twins.import_(target, messages, policy=choice(CHANGES))
+        for _ in range(random.randrange(4)):  # and back, and there again
+            await self.twins.simple(ops.Purge(source, ids=here))
+            source, target = target, source
+            await self.twins.import_(target, messages)
 
     async def _purge(self) -> None:
-        await self.twins.simple(ops.Purge(self._queue(), self._choice((None, *Status))))
+        status = self._choice((None, *Status))
+        ids = self._choice((None, [self._id(), self._id()]))
+        await self.twins.simple(ops.Purge(self._queue(), status, ids))
 
     async def _pause(self) -> None:
         duration = self._choice((None, 0, 1_000, 40_000))

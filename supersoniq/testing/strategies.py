@@ -199,7 +199,7 @@ def operations(
         st.builds(ops.Browse, queues, status, st.none() | ids, limit),
         st.builds(ops.Cancel, queues, ids),
         st.builds(ops.Redrive, queues, st.none() | st.lists(ids, max_size=3), st.none() | limit),
-        st.builds(ops.Purge, queues, status),
+        st.builds(ops.Purge, queues, status, st.none() | st.lists(ids, max_size=3)),
         st.builds(ops.Pause, queues, duration=st.none() | st.integers(0, 60_000)),
         st.builds(ops.Resume, queues),
         st.builds(ops.Configure, queues, policies()),

@@ -148,7 +148,7 @@ class Twins:
             theirs = msgspec.structs.replace(op, id=self._theirs.get(op.id, op.id))
         elif isinstance(op, ops.Browse) and op.after is not None:
             theirs = msgspec.structs.replace(op, after=self._theirs.get(op.after, op.after))
-        elif isinstance(op, ops.Redrive) and op.ids is not None:
+        elif isinstance(op, ops.Redrive | ops.Purge) and op.ids is not None:
             ids = [self._theirs.get(number, number) for number in op.ids]
             theirs = msgspec.structs.replace(op, ids=ids)
         await self.both(op, theirs)

@@ -185,9 +185,13 @@ class PurgeIn(OpIn, tag="purge"):
     """``ops.Purge``."""
 
     status: Status | None = None
+    ids: list[MessageId] | None = None
 
     def op(self) -> ops.AnyOp:
-        return ops.Purge(self._on(), self.status)
+        if self.ids is None:
+            return ops.Purge(self._on(), self.status)
+        _count("ids", self.ids)
+        return ops.Purge(self._on(), self.status, [parse_id(id) for id in self.ids])
 
 
 class PauseIn(OpIn, tag="pause"):
@@ -423,7 +427,11 @@ _WRITTEN: dict[type[Any], Callable[[Any], In]] = {
     ops.Browse: _browse,
     ops.Cancel: lambda op: CancelIn(queue=op.queue, id=format_id(op.id)),
     ops.Redrive: _redrive,
-    ops.Purge: lambda op: PurgeIn(queue=op.queue, status=op.status),
+    ops.Purge: lambda op: PurgeIn(
+        queue=op.queue,
+        status=op.status,
+        ids=None if op.ids is None else [*map(format_id, op.ids)],
+    ),
     ops.Pause: lambda op: PauseIn(queue=op.queue, until=op.until, duration=seconds(op.duration)),
     ops.Resume: lambda op: ResumeIn(queue=op.queue),
     ops.Configure: _configure,

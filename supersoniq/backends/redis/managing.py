@@ -231,6 +231,10 @@ class Purging(Managing):
         self._letters = "".join(rows.LETTERS[status] for status in wanted)
 
     def arguments(self) -> list[Argument]:
+        if self.op.ids is not None and self.op.status is not Status.LEASED:
+            status = "" if self.op.status is None else rows.LETTERS[self.op.status]
+            ids = dict.fromkeys(self.op.ids)
+            return ["moved_on", status, *(part for number in ids for part in rows.name_of(number))]
         # Of leased ones none may go: then only whether there is such a queue is asked.
         letters = "" if self.op.status is Status.LEASED else self._letters
         return ["purge", letters or "-", self._from, self._last]
@@ -239,6 +243,9 @@ class Purging(Managing):
         if self.op.status is Status.LEASED:
             error = IllegalMove(move=str(Move.PURGE), status=str(Status.LEASED))
             self.results[self.place] = error
+            return True
+        if self.op.ids is not None:
+            self.results[self.place] = given
             return True
         self._from, dropped, last = given
         self._last = last.decode()

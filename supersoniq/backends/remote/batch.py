@@ -8,8 +8,8 @@ whatever it is. Where an answer is missing, only what may be repeated is tried a
   first try has stored is then found, not stored again. Whose message is found is told by its id,
   which holds the instant at which it was made: one from before the first try is somebody else's,
   and a duplicate; any other is ours;
-- imports, which store each message once, however often they come; what the first try has stored is
-  then not counted again;
+- imports, which store each message once, however often they come, and purges of what was moved on,
+  which pass over what is not there; what the first try has stored or dropped is not counted again;
 - settlements, which are answered as the first time while the message is kept. Where it is not, a
   lost lease proves nothing: the first try may have been what ended it. That is unknown, then.
 
@@ -91,6 +91,8 @@ class _Call:
         op = self.op
         if isinstance(op, ops.Publish):
             return all(entry.details.key is not None for entry in op.entries)
+        if isinstance(op, ops.Purge):
+            return op.ids is not None
         return isinstance(op, (*_HARMLESS, ops.Configure, ops.Resume, ops.Settle, ops.Import))
 
     def fail(self, error: SupersoniqError) -> None:

@@ -19,7 +19,7 @@ from supersoniq.core.messages import Message, Record
 from supersoniq.core.ops import Imported
 from supersoniq.core.states import Move, Status
 
-__all__ = ["import_", "place"]
+__all__ = ["forget", "import_", "place"]
 
 _FIND = "SELECT sequence, until FROM imported WHERE queue = ? AND origin = ?"
 _KNOWN = """
@@ -37,6 +37,7 @@ _PRUNE = """
         (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
             AND NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?3)
 """
+_FORGET = "DELETE FROM imported WHERE queue = ? AND origin = ?"
 _NOTE_KEY = """
     INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (queue, key)
         DO UPDATE SET number = ?3, digest = ?4, until = ?5 WHERE until <= ?6
@@ -58,6 +59,11 @@ def place(queue: StoredQueue, number: int, now: int | None = None) -> int | None
     if now is None or now < row[1] or queue.shelves.find(sequence, bare=True) is not None:
         return sequence
     return queue.seal.sequence_of(number)
+
+
+def forget(queue: StoredQueue, number: int) -> None:
+    """Let an id come in anew. O(log n)."""
+    queue.connection.execute(_FORGET, (queue.number, number.to_bytes(16)))
 
 
 def import_(queue: StoredQueue, messages: Sequence[Message], now: int) -> Imported:

@@ -26,11 +26,16 @@ _PURGED = (Status.SCHEDULED, _READY, _DEAD)
 
 
 def _find(queue: StoredQueue, number: int) -> Record:
-    sequence = importing.place(queue, number)
-    record = queue.shelves.find(sequence) if sequence is not None else None
-    if record is None or record.number(queue.seal) != number:
+    record = _known(queue, number)
+    if record is None:
         raise MessageNotFound(queue.name, format_id(number))
     return record
+
+
+def _known(queue: StoredQueue, number: int) -> Record | None:
+    sequence = importing.place(queue, number)
+    record = queue.shelves.find(sequence) if sequence is not None else None
+    return record if record is not None and record.number(queue.seal) == number else None
 
 
 def look(queue: StoredQueue, number: int) -> Message:
@@ -100,11 +105,15 @@ def redrive(queue: StoredQueue, numbers: Sequence[int] | None, limit: int | None
     return count
 
 
-def purge(queue: StoredQueue, status: Status | None, now: int) -> int:
-    """Drop all messages of a status. O(n)."""
+def purge(
+    queue: StoredQueue, status: Status | None, numbers: Sequence[int] | None, now: int
+) -> int:
+    """Drop all messages of a status. O(n) without ``numbers``."""
     if status is _LEASED:
         raise IllegalMove(move=str(Move.PURGE), status=str(_LEASED))
     queue.dirty = True
+    if numbers is not None:
+        return sum(_moved_on(queue, status, number, now) for number in dict.fromkeys(numbers))
     wanted = _PURGED if status is None else (status,)
     if not queue.journal.records(EventKind.PURGED, now):
         count = 0
@@ -120,6 +129,17 @@ def purge(queue: StoredQueue, status: Status | None, now: int) -> int:
         assert source is not None
         queue.moved(record, Move.PURGE, source, now, gone_from=source)
     return len(doomed)
+
+
+def _moved_on(queue: StoredQueue, status: Status | None, number: int, now: int) -> bool:
+    record = _known(queue, number)
+    source = None if record is None else record.status
+    if record is None or source is None or source is _LEASED or status not in (None, source):
+        return False
+    importing.forget(queue, number)
+    rules.purge(record, queue.tally)
+    queue.moved(record, Move.PURGE, source, now, gone_from=source)
+    return True
 
 
 def pause(queue: StoredQueue, until: int | None, duration: int | None, now: int) -> None:
@@ -152,7 +172,7 @@ MEANING: Mapping[type[Any], Callable[[StoredQueue, Any, int], Any]] = {
     ops.Browse: lambda q, op, now: browse(q, op.status, op.after, op.limit, now),
     ops.Cancel: lambda q, op, now: cancel(q, op.id, now),
     ops.Redrive: lambda q, op, now: redrive(q, op.ids, op.limit, now),
-    ops.Purge: lambda q, op, now: purge(q, op.status, now),
+    ops.Purge: lambda q, op, now: purge(q, op.status, op.ids, now),
     ops.Pause: lambda q, op, now: pause(q, op.until, op.duration, now),
     ops.Resume: lambda q, op, now: resume(q),
     ops.Stats: lambda q, op, now: q.stats(),

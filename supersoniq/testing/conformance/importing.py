@@ -241,16 +241,37 @@ async def import_brings_messages_home_and_away(t: Trial) -> None:
     await t.put(b"x", priority=3)
     there = await t.browse()
     number = parse_id(there[0].id)
-    await t.do(ops.Import("other", there))
-    await t.do(ops.Cancel("q", number))
-    [seen] = await t.browse(queue="other")
-    await t.do(ops.Cancel("other", parse_id(seen.id)))
-    expect((await t.do(ops.Import("q", [seen]))).stored, 1, "stored at home")
+    for _ in range(2):
+        expect((await t.do(ops.Import("other", there))).stored, 1, "stored elsewhere")
+        expect(await t.do(ops.Purge("q", ids=[number])), 1, "moved on")
+        [seen] = await t.browse(queue="other")
+        expect((await t.do(ops.Import("q", [seen]))).stored, 1, "stored at home")
+        expect(await t.do(ops.Purge("other", ids=[number, number])), 1, "moved on from there")
     await t.put(b"y")
     [home, _] = await t.browse()
     expect(home.id, there[0].id, "the id at home")
     expect(await t.contents(), [b"x", b"y"], "deliveries at home")
     expect((await t.do(ops.Import("q", [seen]))).stored, 0, "stored at home once more")
+
+
+async def purge_of_what_was_moved_on_leaves_the_rest(t: Trial) -> None:
+    """Leased ones stay, so do those of another status; done ones go. A cancelled id stays known."""
+    messages = [_message(t, n, priority=9 - n) for n in range(1, 5)]
+    messages[2] = _message(t, 3, status=Status.DONE)
+    await t.do(ops.Import("q", messages, {"keep_done": 100}))
+    numbers = [parse_id(message.id) for message in messages]
+    lease = await t.one()
+    await t.refused(IllegalMove, ops.Purge("q", Status.LEASED, numbers), "a purge of leased ones")
+    expect(await t.do(ops.Purge("q", ids=[])), 0, "purged, of none")
+    expect(await t.do(ops.Purge("q", Status.DEAD, numbers)), 0, "purged, of dead ones")
+    await t.do(ops.Cancel("q", numbers[3]))
+    expect(await t.do(ops.Purge("q", ids=[*numbers, parse_id(_message(t, 9).id)])), 2, "purged")
+    await t.figures("then", leased=1, ready=0, done=0, purged=1, cancelled=1, published=4, acked=1)
+    expect((await t.do(ops.Import("q", messages))).stored, 2, "stored anew")
+    await t.configure(keep_done=0)
+    await t.ack(lease)
+    expect(await t.do(ops.Purge("q", ids=numbers[:1])), 0, "purged, of acknowledged ones")
+    expect((await t.do(ops.Import("q", messages))).stored, 0, "stored of what is known")
 
 
 async def import_is_told(t: Trial) -> None:

@@ -50,5 +50,6 @@ FAULTS: Mapping[type[Store], str] = {
     operations.SilentGaps: "follow",
     operations.ImportsFinishedAgain: "import",
     operations.ImportsFresh: "import",
+    operations.ImportsNeverAgain: "import",
 }
 """The word of the guarantee that must catch each fault."""

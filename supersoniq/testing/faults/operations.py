@@ -245,6 +245,18 @@ class ImportsFinishedAgain(Store):
         return super().apply(op, now)
 
 
+class ImportsNeverAgain(Store):
+    """A message that was moved on is still known, so it is lost when it comes back."""
+
+    def apply(self, op: AnyOp, now: int) -> Any:
+        queue = self.machine.queues.get(op.queue) if isinstance(op, ops.Purge) else None
+        before = {} if queue is None else dict(queue._imports._known)
+        result = super().apply(op, now)
+        if queue is not None:
+            queue._imports._known.update(before)
+        return result
+
+
 class ImportsFresh(Store):
     """An imported message begins anew: its deliveries and failures are forgotten."""
 

@@ -164,6 +164,21 @@ function verbs.purge()
     return {onwards > last and -1 or onwards, dropped, whole(last)}
 end
 
+-- a letter or '', then three arguments for each id
+function verbs.moved_on()
+    local dropped = 0
+    for at = 9, #ARGV, 3 do
+        local record = find(at)
+        if record and record.status ~= 'l' and (ARGV[8] == '' or record.status == ARGV[8]) then
+            call('HDEL', IMPORTED, name_of(at))
+            call('ZREM', IMPORTS, name_of(at))
+            R.purge(record)
+            dropped = dropped + 1
+        end
+    end
+    return dropped
+end
+
 function verbs.pause()
     local duration = tonumber(ARGV[9])
     local instant = duration and now + duration or tonumber(ARGV[8])
