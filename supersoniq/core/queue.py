@@ -112,11 +112,14 @@ class QueueMachine(Plain):
         now = self.tick(now)
         if status is _LEASED:
             raise IllegalMove(move=str(Move.PURGE), status=str(_LEASED))
+        wanted: tuple[Status, ...] = (Status.SCHEDULED, _READY, _DEAD)
+        if status is not None:
+            wanted = (status,)
+        elif numbers is not None:
+            wanted = (*wanted, Status.DONE)
         if numbers is None:
-            wanted = (Status.SCHEDULED, _READY, _DEAD) if status is None else (status,)
             doomed = [record for record in self._table.after(0) if record.status in wanted]
         else:
-            wanted = tuple(s for s in Status if s is not _LEASED) if status is None else (status,)
             found = [self._known(number) for number in dict.fromkeys(numbers)]
             doomed = [record for record in found if record is not None and record.status in wanted]
         for record in doomed:
