@@ -14,7 +14,7 @@ from supersoniq.api.engine import Engine
 from supersoniq.api.waiting import Batch
 from supersoniq.api.watch import Watch, event_kinds
 from supersoniq.core import checks, ops
-from supersoniq.core.errors import InvalidArgument, LeaseLost, SupersoniqError
+from supersoniq.core.errors import InvalidArgument, LeaseLost, PermissionDenied, SupersoniqError
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import (
     Content,
@@ -444,5 +444,11 @@ class Queue:
 
     async def _declare(self) -> None:
         deletions = self.engine.deletions
-        await self.engine.call(ops.Configure(self.name, self._changes))
+        try:
+            await self.engine.call(ops.Configure(self.name, self._changes))
+        except PermissionDenied:
+            # To use a queue takes fewer rights than to make one: publishing makes it all the same,
+            # there is nothing to lease in one that is missing, and the others say that it is.
+            if self._changes:
+                raise
         self._declared = deletions

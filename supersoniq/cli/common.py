@@ -15,11 +15,19 @@ from urllib.parse import unquote
 import click
 
 import supersoniq
-from supersoniq.core.errors import InvalidSetting, MissingExtra, QueueNotFound, SupersoniqError
+from supersoniq.cli.options import TOKEN, TOKEN_FILE
+from supersoniq.core.errors import (
+    AuthenticationFailed,
+    InvalidSetting,
+    MissingExtra,
+    QueueNotFound,
+    SupersoniqError,
+)
 
 __all__ = [
     "Failed",
     "Stop",
+    "connected",
     "note_if_forgotten",
     "open_broker",
     "open_queue",
@@ -147,6 +155,26 @@ def store_path(url: str) -> Path | None:
     return Path(unquote(rest.partition("?")[0]))
 
 
+def connected(url: str) -> supersoniq.Broker:
+    """A broker that is not open yet, with the token that the user has for a server.
+
+    A file is read again whenever another token is due: something may keep it up to date.
+    """
+    if not url.lower().startswith(("http://", "https://", "ws://", "wss://")):
+        return supersoniq.connect(url)
+    file: Path | None = click.get_current_context().meta.get(TOKEN_FILE)
+    given = os.environ.get(TOKEN)
+    token = (lambda: _token_in(file)) if file is not None else given.strip() if given else None
+    return supersoniq.connect(url, token=token)
+
+
+def _token_in(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AuthenticationFailed(f"{file} cannot be read: {type(error).__name__}") from None
+
+
 @asynccontextmanager
 async def open_broker(url: str, *, make: bool = True) -> AsyncIterator[supersoniq.Broker]:
     """An open broker.
@@ -160,7 +188,7 @@ async def open_broker(url: str, *, make: bool = True) -> AsyncIterator[supersoni
     if not make and path is not None and not path.exists():
         problem = "no such file; name the store with --backend, or publish something first"
         raise InvalidSetting("backend", url, problem)
-    async with supersoniq.connect(url) as broker:
+    async with connected(url) as broker:
         yield broker
 
 

@@ -9,8 +9,20 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_BACKEND", "Command", "backend_option", "command", "json_option", "queue_option"]
+__all__ = [
+    "DEFAULT_BACKEND",
+    "TOKEN",
+    "TOKEN_FILE",
+    "Command",
+    "backend_option",
+    "command",
+    "json_option",
+    "queue_option",
+]
 
+TOKEN = "SUPERSONIQ_TOKEN"
+"""A variable, or a file, and no flag: other users of a machine can read its command lines."""
+TOKEN_FILE = "supersoniq.token_file"
 DEFAULT_BACKEND = "sqlite:///supersoniq.db"
 """The embedded default: a file in the working directory."""
 
@@ -47,7 +59,14 @@ def command(short_help: str, *examples: str) -> Callable[[Callable[..., None]], 
 
 
 def backend_option(command: F) -> F:
-    """Add ``--backend``."""
+    """Add ``--backend``, and ``--token-file``, which ``common.connected`` looks up."""
+    command = click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        callback=lambda context, _, path: context.meta.update({TOKEN_FILE: path}),
+        expose_value=False,
+        help=f"The token for a server as the store; or in the variable {TOKEN}.",
+    )(command)
     return click.option(
         "--backend",
         "-b",

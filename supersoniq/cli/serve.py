@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from supersoniq.cli.common import Failed
+from supersoniq.cli.common import Failed, connected
 from supersoniq.cli.configured import CANNOT_START, configured, found
 from supersoniq.cli.output import Out, without_password
 from supersoniq.cli.supervised import notify
@@ -68,7 +68,7 @@ def serve(config: str | None, **flags: Any) -> None:
         raise Failed.of(MissingExtra("serving", "supersoniq[server]", missing)) from None
     try:
         auth = _verifier(settings.auth)
-        serve_http(settings.backend, auth=auth, on_started=started, **_arguments(settings))
+        serve_http(connected(settings.backend), auth=auth, on_started=started, **_arguments(settings))
     except ConfigurationError as error:
         if isinstance(error, InvalidSetting):
             error = in_force.placed(error)

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import math
 import queue
+import re
 import reprlib
 from typing import Any, ClassVar
 
@@ -67,6 +68,17 @@ __all__ = [
     "UnknownServer",
     "error_from_data",
 ]
+
+
+HIDDEN = "(hidden)"
+_SECRET = re.compile(r"(token|secret|password)s?$", re.IGNORECASE)
+"""A setting of such a name is not shown, even where nobody knows it."""
+_WORDS_IN_URL = re.compile(
+    r"(?P<name>://[^/?#:@]*:|[?&#][^=&#]*(?:token|secret|password|key)=)"
+    r"(?:(?<=:)[^/?#]*(?=@)|(?<==)[^&#]*)",
+    re.IGNORECASE,
+)
+"""What may be a password or a token, in a URL that is shown."""
 
 
 class SupersoniqError(Exception):
@@ -142,6 +154,14 @@ class InvalidSetting(ConfigurationError, ValueError):
     setting: str
     value: Any
     problem: str
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        if _SECRET.search(self.setting):
+            self.value = HIDDEN
+        elif isinstance(self.value, str):
+            self.value = _WORDS_IN_URL.sub(rf"\g<name>{HIDDEN}", self.value)
+        self.args = (self.setting, self.value, self.problem)
 
 
 class InvalidArgument(SupersoniqError, ValueError):

@@ -10,6 +10,7 @@
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never, and over TLS once the client has said goodbye twice. Here it gets a while to take
   what was written, and is cut when it has (``closing.py``).
+- At DEBUG it logs each handshake with its token, and how each frame begins. Here it does not.
 - Its ``shutdown`` breaks off, and with it the server's, at a connection that is just closing.
 """
 
@@ -46,6 +47,10 @@ class Protocol(WebSocketsSansIOProtocol):
 
     _rest = b""
     _going = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.conn.debug = False
 
     def data_received(self, data: bytes) -> None:
         if not self._rest and len(data) <= SLICE:

@@ -21,6 +21,7 @@ import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.app import App
 from supersoniq.adapters.http.native import Server
+from supersoniq.auth import Verifier
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.backends.remote import RemoteBackend, connect
 from supersoniq.clock import Clock
@@ -136,18 +137,28 @@ class MemoryHarness(Harness):
 class RemoteHarness(Harness):
     """Any store's harness, seen through a server."""
 
-    def __init__(self, behind: Harness, door: str = "1.1", *, secure: bool = False) -> None:
+    def __init__(
+        self,
+        behind: Harness,
+        door: str = "1.1",
+        *,
+        secure: bool = False,
+        auth: Verifier | None = None,
+        **options: Any,
+    ) -> None:
         self._behind = behind
         self._door = door
         self._opened: list[RemoteBackend] = []
         self._certificate = tls()[1] if secure else None
-        self._options: dict[str, Any] = {"ca": tls()[0]} if secure else {}
+        self._options: dict[str, Any] = {"ca": tls()[0], **options} if secure else options
+        self._auth = auth
         self.medium = behind.medium
         self._house: House | None = None
 
     async def backend(self, clock: Clock) -> Backend:
         if self._house is None:
-            self._house = House(await self._behind.backend(clock), certificate=self._certificate)
+            backend = await self._behind.backend(clock)
+            self._house = House(backend, certificate=self._certificate, auth=self._auth)
             await self._house.open()
         await self._gone()
         opened = self._house.connect(self._door, patience=0, **self._options)

@@ -5,13 +5,19 @@ Onto memory each time; onto SQLite, and with TLS where that is not the only way,
 
 from __future__ import annotations
 
+import functools
 import os
+import time
 from collections.abc import Callable
 
 import pytest
 
+from supersoniq import PermissionDenied
+from supersoniq.auth import Issuer, Secret, Verifier
 from supersoniq.testing import Conformance, Harness
+from supersoniq.testing.conformance.trial import Violation
 from supersoniq.testing.simulate import simulate
+from tests.auth import tokens
 from tests.backends.served import MemoryHarness, RemoteHarness
 from tests.backends.test_sqlite_conformance import SqliteHarness
 
@@ -36,6 +42,51 @@ class TestHttp3(Conformance):
 
 class TestWebSocket(Conformance):
     harness = staticmethod(through("ws"))
+
+
+def with_tokens() -> Harness:
+    token = tokens.good(exp=time.time() + 3600, iat=int(time.time()))
+    return RemoteHarness(
+        MemoryHarness(), "ws", auth=Verifier(Issuer(Secret(tokens.SECRET))), token=token
+    )
+
+
+class TestWebSocketWithTokens(Conformance):
+    harness = staticmethod(with_tokens)
+
+
+# With tokens, sender is who the token says, and a consumer's recipient can be nobody else. These
+# checks name others, and must be refused for that, and for nothing else.
+OTHERS = [
+    "g01_a_message_is_kept_as_it_was_published",
+    "g01_content_types_follow_the_content",
+    "g01_all_is_as_it_was_after_closing",
+    "g01_all_is_as_it_was_after_a_crash",
+    "g07_figures_agree_with_the_messages",
+    "g10_a_take_is_never_more_than_was_asked",
+    "recipient_gets_its_own_and_the_unaddressed",
+    "recipient_names_are_exact",
+    "recipient_is_kept_through_returns",
+    "recipient_order_holds_through_returns",
+    "recipient_is_kept_after_opening_again",
+    "purge_by_status_and_all",
+]
+
+
+def refused(check: Callable[[Conformance], None]) -> Callable[[Conformance], None]:
+    @functools.wraps(check)
+    def refused(self: Conformance) -> None:
+        with pytest.raises(
+            (PermissionDenied, Violation), match=r"recipient may only|sender|'anna'"
+        ):
+            check(self)
+
+    return refused
+
+
+for name in OTHERS:
+    check = getattr(TestWebSocketWithTokens, f"test_{name}")
+    setattr(TestWebSocketWithTokens, f"test_{name}", refused(check))
 
 
 @pytest.mark.soak

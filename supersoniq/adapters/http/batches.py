@@ -7,7 +7,8 @@ may leave meanwhile: what was leased for it is then given back, also what is lea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -192,6 +193,17 @@ class Ear:
     def __init__(self) -> None:
         self.heard: set[str] = set()
         self._something = asyncio.Event()
+
+    def attend(self, engine: Engine, queues: Collection[str]) -> Callable[[], None]:
+        """Hear of those queues, until what this gives is called.
+
+        Raises:
+            SupersoniqError: the caller may not, and hears of none.
+        """
+        with ExitStack() as deaf:
+            for name in queues:
+                deaf.callback(engine.listen(name, partial(self.hear, name)))
+            return deaf.pop_all().close
 
     def hear(self, queue: str) -> None:
         self.heard.add(queue)

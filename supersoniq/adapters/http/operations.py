@@ -9,7 +9,6 @@ stirred.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -125,13 +124,12 @@ async def stirs(exchange: Exchange) -> None:
         raise InvalidArgument("queues", len(names), rule)
     engine = exchange.engine
     ear = Ear()
-    deaf = [engine.listen(name, partial(ear.hear, name)) for name in names]
+    stop = ear.attend(engine, names)
     try:
         await exchange.while_present(_tell(exchange, ear))
         await exchange.piece(b"", last=True)
     finally:
-        for stop in deaf:
-            stop()
+        stop()
 
 
 async def _tell(exchange: Exchange, ear: Ear) -> None:

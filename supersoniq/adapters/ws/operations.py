@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 from supersoniq.adapters.http.batches import GAP, Batch, Ear, Step, checked
 from supersoniq.adapters.ws.frames import Listen, Ok, Operations, StirsOut
 from supersoniq.adapters.ws.session import ITEM, Session
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument, RateLimited
+from supersoniq.core.errors import InvalidArgument, RateLimited, SupersoniqError
 from supersoniq.core.messages import Lease
 from supersoniq.core.ops import AnyOp, Settle, Taken
 
@@ -104,7 +103,12 @@ class Listening:
     async def run(self) -> None:
         """Tell, until it is cancelled."""
         session, ear = self._session, Ear()
-        deaf = [session.engine.listen(name, partial(ear.hear, name)) for name in self._queues]
+        try:
+            stop = ear.attend(session.engine, self._queues)
+        except SupersoniqError as error:
+            session.subscriptions.pop(self.number, None)
+            session.refuse(error, self._id)
+            return
         try:
             session.put(Ok(id=self._id, subscription=self.number))
             while True:
@@ -113,5 +117,4 @@ class Listening:
                 session.put(StirsOut(subscription=self.number, queues=stirred))
                 await asyncio.sleep(GAP)  # a busy queue is told of now and then
         finally:
-            for stop in deaf:
-                stop()
+            stop()

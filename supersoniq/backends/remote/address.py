@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import ssl
@@ -32,6 +33,15 @@ class Place(NamedTuple):
     """For the ``Host`` field."""
     prefix: str
     """The path of the app, without a slash at its end."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether what is sent there does not leave this machine."""
+        host = self.address.host
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
 
 def place(

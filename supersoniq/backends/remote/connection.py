@@ -230,7 +230,7 @@ class Pool(Line):
         self._idle.clear()
 
     def _message(self, request: Request) -> bytes:
-        method, path, kind, body = request
+        method, path, kind, body, token = request
         head = self._heads.get((method, path, kind))
         if head is None:
             lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}", "user-agent: supersoniq"]
@@ -238,6 +238,8 @@ class Pool(Line):
                 lines.append(f"content-type: {kind}")
             head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
             self._heads[method, path, kind] = head
+        if token is not None:
+            head += b"authorization: Bearer %s\r\n" % token.value.encode()
         if not kind:
             return head + b"\r\n"
         return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)

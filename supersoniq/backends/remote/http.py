@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from supersoniq.backends.remote.address import Place, place, seconds
+from supersoniq.backends.remote.bearer import Bearer, Token, TokenSource
 from supersoniq.backends.remote.failures import failure, problem_in
 from supersoniq.backends.remote.line import Answer, Line, Request
 from supersoniq.backends.remote.transport import Greeting, Refused, Transport
@@ -20,6 +21,7 @@ from supersoniq.core.errors import (
     InvalidSetting,
     MissingExtra,
     OutcomeUnknown,
+    SupersoniqError,
 )
 from supersoniq.wire.answers import Answers
 
@@ -56,6 +58,9 @@ class HttpTransport(Transport):
         connect_timeout: seconds to reach the server.
         timeout: seconds to wait for its answer to a batch, from when it was sent.
         ca: a file of certificates to trust, instead of the system's, for a server's own.
+        token: what to call with: a token, or a function, async or not, that gives one, and is asked
+            again before it expires.
+        clear_text: whether the token may be sent without TLS to another machine.
 
     Raises:
         InvalidSetting: one of them cannot be.
@@ -70,10 +75,12 @@ class HttpTransport(Transport):
         connect_timeout: float = 5.0,
         timeout: float = 30.0,
         ca: str | os.PathLike[str] | None = None,
+        token: TokenSource | Bearer | None = None,
+        clear_text: bool = False,
         **unknown: Any,
     ) -> None:
         for name, value in unknown.items():
-            known = "patience, http, connect_timeout, timeout, ca"
+            known = "patience, http, connect_timeout, timeout, ca, token, clear_text"
             raise InvalidSetting(name, value, f"no such option; http has: {known}")
         if not isinstance(http, str) or http not in PROTOCOLS:
             raise InvalidSetting("http", http, 'takes "1.1", "2" or "3"')
@@ -81,6 +88,9 @@ class HttpTransport(Transport):
         self._place = place(url, {"http": False, "https": True}, ca, PROTOCOLS[http])
         if http == "3" and self._place.address.trust is None:
             raise InvalidSetting("http", http, "takes https://: HTTP/3 has no form without TLS")
+        if not isinstance(token, Bearer):
+            token = Bearer(token, self._place, clear_text=clear_text)
+        self._bearer = token
         self._connect_timeout = seconds("connect_timeout", connect_timeout)
         self._timeout = seconds("timeout", timeout)
         self._dial = _dialler(http, self._place, self._connect_timeout, ca)
@@ -90,7 +100,9 @@ class HttpTransport(Transport):
         """Reach the server and see who it is."""
         self._line = self._dial()
         try:
-            return await self._greet()
+            greeting = await self._greet()
+            await self._try_token()
+            return greeting
         except BaseException:
             await self.close()
             raise
@@ -105,8 +117,7 @@ class HttpTransport(Transport):
     async def send(self, operations: Sequence[bytes]) -> Answers:
         """Post a batch."""
         body = _pack([msgspec.Raw(each) for each in operations])
-        request = Request("POST", f"{self._place.prefix}/operations", MSGPACK, body)
-        answer = await self._open().request(request, self._timeout)
+        answer = await self._posted(body)
         if answer.status != 200:
             raise _failure(answer, len(body))
         try:
@@ -119,10 +130,50 @@ class HttpTransport(Transport):
         """Hold a stream open."""
         body = msgspec.json.encode({"queues": sorted(queues)})
         request = Request("POST", f"{self._place.prefix}/stirs", JSON, body)
-        async with self._open().stream(request, self._timeout) as (answer, pieces):
-            if answer.status != 200:
-                raise _failure(answer, len(body))
-            yield _told(pieces, self._timeout)
+        for last in (False, True):
+            token = await self._token()
+            stream = self._open().stream(request._replace(token=token), self._timeout)
+            async with stream as (answer, pieces):
+                if answer.status == 401 and self._bearer.refused(token) and not last:
+                    continue
+                if answer.status != 200:
+                    raise _failure(answer, len(body))
+                yield _told(pieces, self._timeout)
+                return
+
+    async def _posted(self, body: bytes) -> Answer:
+        """The answer to a batch; it is posted again if there is another token."""
+        request = Request("POST", f"{self._place.prefix}/operations", MSGPACK, body)
+        for last in (False, True):
+            token = await self._token()
+            answer = await self._open().request(request._replace(token=token), self._timeout)
+            if answer.status != 401 or not self._bearer.refused(token) or last:
+                break
+        return answer
+
+    async def _token(self) -> Token | None:
+        """What to call with.
+
+        Raises:
+            BackendUnavailable: there is none just now.
+            Refused: there is none.
+        """
+        try:
+            return await self._bearer.token()
+        except BackendUnavailable:
+            raise
+        except SupersoniqError as error:
+            raise Refused(error) from error
+
+    async def _try_token(self) -> None:
+        """Have a token that does not hold refused now, and not only when there is work."""
+        try:
+            if await self._token() is not None:
+                await self.send([])
+        except Refused as refused:
+            raise refused.error from None
+        except OutcomeUnknown as error:
+            raise BackendUnavailable(error.problem) from error
 
     async def _greet(self) -> Greeting:
         try:

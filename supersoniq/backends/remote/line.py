@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
+from supersoniq.backends.remote.bearer import Token
+
 __all__ = ["Answer", "Line", "Request", "words"]
 
 LARGEST = 1 << 31
@@ -23,6 +25,8 @@ class Request(NamedTuple):
     kind: str = ""
     """The media type of the body, if there is one."""
     body: bytes = b""
+    token: Token | None = None
+    """With which it is made."""
 
 
 class Answer(NamedTuple):

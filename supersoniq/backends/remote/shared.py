@@ -316,6 +316,9 @@ def fields(request: Request, scheme: str, host: str) -> list[tuple[bytes, bytes]
         (":path", request.path),
         ("user-agent", "supersoniq"),
     ]
+    if request.token is not None:
+        # It may be indexed: nobody else's fields share this connection's table (RFC 7541, 7.1.3).
+        told.append(("authorization", f"Bearer {request.token.value}"))
     if request.kind:
         told += [("content-type", request.kind), ("content-length", str(len(request.body)))]
     return [(name.encode(), value.encode()) for name, value in told]

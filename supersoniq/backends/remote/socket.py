@@ -29,6 +29,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
+from supersoniq.backends.remote.bearer import Token
 from supersoniq.backends.remote.failures import Problem
 from supersoniq.backends.remote.line import words
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown, SupersoniqError
@@ -79,11 +80,13 @@ class Refusal(Exception):
     Args:
         status: of the answer; 101 if it looked like one at first.
         problem: in words.
+        body: of the answer.
     """
 
-    def __init__(self, status: int, problem: str) -> None:
+    def __init__(self, status: int, problem: str, body: bytes = b"") -> None:
         super().__init__(problem)
         self.status = status
+        self.body = body
 
 
 class Socket(asyncio.Protocol):
@@ -91,9 +94,11 @@ class Socket(asyncio.Protocol):
 
     Args:
         uri: of the door.
+        token: with which to ask for it to be opened.
     """
 
-    def __init__(self, uri: WebSocketURI) -> None:
+    def __init__(self, uri: WebSocketURI, token: Token | None = None) -> None:
+        self.token = token
         self._loop = asyncio.get_running_loop()
         self._protocol = ClientProtocol(
             uri, subprotocols=[SUBPROTOCOL], max_size=LARGEST, logger=_log
@@ -193,7 +198,10 @@ class Socket(asyncio.Protocol):
         """It stands: say what it is for."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        if self.token is not None:
+            request.headers["Authorization"] = f"Bearer {self.token.value}"
+        self._protocol.send_request(request)
         self._flush()
         self._timer = self._loop.call_later(SILENCE, self._tick)
 
@@ -319,7 +327,8 @@ def _refused(error: BaseException) -> Exception:
     """What a handshake that came to nothing means."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        return Refusal(status, f"the handshake is answered with {status}")
+        body = bytes(error.response.body or b"")
+        return Refusal(status, f"the handshake is answered with {status}", body)
     if isinstance(error, WebSocketException) and not isinstance(error, InvalidMessage):
         return Refusal(101, f"the handshake is answered with no WebSocket: {error}")
     return BackendUnavailable(f"no WebSocket: {words(error)}")

@@ -96,10 +96,10 @@ class Stirs:
     async def _come(self) -> None:
         """Open a stream for all who listen now, and become the one that tells."""
         pause, began = SHORTEST, self._loop.time()
-        told = False
+        told: frozenset[str] = frozenset()
         me = asyncio.current_task()
         while self._ears:
-            names = frozenset(self._ears)
+            names, hopeless = frozenset(self._ears), False
             try:
                 async with self._transport.stirs(names) as stream:
                     async for stirred in stream:
@@ -108,7 +108,7 @@ class Stirs:
                         self._tell(stirred)
                 problem: object = "the server ended it"
             except Refused as refused:
-                problem = refused.error
+                problem, hopeless = refused.error, True
             except SupersoniqError as error:
                 problem = error
             except Exception as error:
@@ -120,9 +120,10 @@ class Stirs:
                 log.info("stirs are no longer told: %s; coming back", problem)
                 self._soon(SHORTEST * random.uniform(0.2, 1.0))
                 return
-            if not told and self._loop.time() - began > self._patience:
-                told = True
-                self._tell(names)
+            if hopeless or self._loop.time() - began > self._patience:
+                # Whoever looks learns of it.
+                self._tell(names - told)
+                told |= names
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST)
         self._coming = None

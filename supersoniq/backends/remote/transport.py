@@ -58,6 +58,7 @@ class Transport(ABC):
 
         Raises:
             BackendUnavailable: it cannot be reached. Nothing is left open.
+            AuthenticationFailed: it does not let this caller in.
             IncompatibleStore: whoever answers there is no such server.
         """
 

@@ -6,6 +6,7 @@ lost. What was leased over it is the connection's: when it ends, the server rele
 **WebSocket for work, HTTP where there is none.** A batch that is too large for a frame is posted.
 And if the handshake is answered, but with no WebSocket (by a proxy that knows none, a server that
 has no such door), everything goes over HTTP to the same host from then on, until this is closed.
+Whom the server does not let in (401), it would not let in over HTTP either: that is an error.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ import msgspec
 from websockets.uri import WebSocketURI
 
 from supersoniq.backends.remote.address import place, seconds
-from supersoniq.backends.remote.failures import failure
+from supersoniq.backends.remote.bearer import Bearer, Token, TokenSource
+from supersoniq.backends.remote.failures import failure, problem_in
 from supersoniq.backends.remote.http import HttpTransport
 from supersoniq.backends.remote.line import words
 from supersoniq.backends.remote.once import Once
+from supersoniq.backends.remote.renewal import Renewal
 from supersoniq.backends.remote.socket import Heard, Refusal, Socket
 from supersoniq.backends.remote.transport import Greeting, Refused, Sizes, Transport
 from supersoniq.core.errors import (
+    AuthenticationFailed,
     BackendUnavailable,
     IncompatibleStore,
     InvalidSetting,
     OutcomeUnknown,
     SupersoniqError,
+    error_from_data,
 )
 from supersoniq.core.messages import Durability
 from supersoniq.wire.answers import Answers
@@ -74,6 +79,9 @@ class SocketTransport(Transport):
         connect_timeout: seconds to reach the server, its welcome included.
         timeout: seconds to wait for its answer to a batch, from when it was sent.
         ca: a file of certificates to trust, instead of the system's, for a server's own.
+        token: what to call with: a token, or a function, async or not, that gives one, and is asked
+            again before it expires; the connection then goes on with the new one.
+        clear_text: whether the token may be sent without TLS to another machine.
 
     Raises:
         InvalidSetting: one of them cannot be.
@@ -86,10 +94,12 @@ class SocketTransport(Transport):
         connect_timeout: float = 5.0,
         timeout: float = 30.0,
         ca: str | os.PathLike[str] | None = None,
+        token: TokenSource | None = None,
+        clear_text: bool = False,
         **unknown: Any,
     ) -> None:
         for name, value in unknown.items():
-            known = "patience, connect_timeout, timeout, ca"
+            known = "patience, connect_timeout, timeout, ca, token, clear_text"
             raise InvalidSetting(name, value, f"no such option; ws has: {known}")
         self.url = url
         there = place(url, {"ws": False, "wss": True}, ca, ["http/1.1"])
@@ -98,8 +108,13 @@ class SocketTransport(Transport):
         self._uri = WebSocketURI(trust is not None, host, port, f"{there.prefix}/ws", "")
         self._connect_timeout = seconds("connect_timeout", connect_timeout)
         self._timeout = seconds("timeout", timeout)
+        self._bearer = Bearer(token, there, clear_text=clear_text)
         self._http = HttpTransport(
-            "http" + url[2:], connect_timeout=connect_timeout, timeout=timeout, ca=ca
+            "http" + url[2:],
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+            ca=ca,
+            token=self._bearer,
         )
         self._http_open: asyncio.Task[Greeting] | None = None
         self._sockets: Once[Socket] | None = None
@@ -177,6 +192,10 @@ class SocketTransport(Transport):
             await self._posting()
             await self._fall_back(refusal)
             return None
+        except BackendUnavailable:
+            raise
+        except SupersoniqError as error:
+            raise Refused(error) from error
 
     def _once(self) -> Once[Socket]:
         if self._sockets is None:
@@ -184,12 +203,35 @@ class SocketTransport(Transport):
         return self._sockets
 
     async def _dial(self) -> Socket:
+        token = await self._bearer.token()
+        try:
+            socket = await self._dial_with(token)
+        except Refusal as refusal:
+            if refusal.status != 401:
+                raise
+            if not self._bearer.refused(token):
+                raise _unknown_caller(refusal) from None
+            token = await self._bearer.token()
+            try:
+                socket = await self._dial_with(token)
+            except Refusal as again:
+                if again.status != 401:
+                    raise
+                raise _unknown_caller(again) from None
+        Renewal(self._bearer, socket, self._timeout).begin()
+        return socket
+
+    async def _dial_with(self, token: Token | None) -> Socket:
         host, port, trust = self._address
         socket = None
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, socket = await asyncio.get_running_loop().create_connection(
-                    lambda: Socket(self._uri), host, port, ssl=trust, happy_eyeballs_delay=0.25
+                    lambda: Socket(self._uri, token),
+                    host,
+                    port,
+                    ssl=trust,
+                    happy_eyeballs_delay=0.25,
                 )
                 welcome = await socket.welcome
             self._max_frame = _welcome(self.url, welcome).limits.max_frame
@@ -271,6 +313,15 @@ class _Ear:
                 yield stirred
             elif socket.loss is not None:
                 raise OutcomeUnknown(str(socket.loss))
+
+
+def _unknown_caller(refusal: Refusal) -> AuthenticationFailed:
+    """Why the server opens no connection. HTTP is no way around that."""
+    problem = problem_in(refusal.body)
+    error = error_from_data(problem.code, problem.data, problem.detail)
+    if isinstance(error, AuthenticationFailed):
+        return error
+    return AuthenticationFailed("the server answers 401 Unauthorized")
 
 
 def _failure(heard: Heard, size: int) -> Exception:

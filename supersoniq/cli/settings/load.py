@@ -32,7 +32,7 @@ __all__ = ["CONFIG", "FILE", "Found", "load"]
 FILE = "supersoniq.toml"
 CONFIG = f"{PREFIX}CONFIG"
 NOT_OURS = re.compile(
-    r"CONFIG|TEST_.*"
+    r"CONFIG|TOKEN|TEST_.*"
     r"|ID|QUEUE|PRIORITY|ATTEMPT|CONTENT_TYPE|SENDER|RECIPIENT|KEY|HEADERS"  # cli/execute.py
     r"|SERVICE_(HOST|PORT(_.*)?)|PORT_\d+_(TCP|UDP)(_.*)?"  # Kubernetes
 )
