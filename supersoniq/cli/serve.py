@@ -68,7 +68,9 @@ def serve(config: str | None, **flags: Any) -> None:
         raise Failed.of(MissingExtra("serving", "supersoniq[server]", missing)) from None
     try:
         auth = _verifier(settings.auth)
-        serve_http(connected(settings.backend), auth=auth, on_started=started, **_arguments(settings))
+        serve_http(
+            connected(settings.backend), auth=auth, on_started=started, **_arguments(settings)
+        )
     except ConfigurationError as error:
         if isinstance(error, InvalidSetting):
             error = in_force.placed(error)

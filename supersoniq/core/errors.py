@@ -160,7 +160,7 @@ class InvalidSetting(ConfigurationError, ValueError):
         if _SECRET.search(self.setting):
             self.value = HIDDEN
         elif isinstance(self.value, str):
-            self.value = _WORDS_IN_URL.sub(rf"\g<name>{HIDDEN}", self.value)
+            self.value = _WORDS_IN_URL.sub(r"\g<name>***", self.value)
         self.args = (self.setting, self.value, self.problem)
 
 
