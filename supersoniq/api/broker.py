@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from supersoniq.api.engine import Engine
+from supersoniq.api.observer import Observer
 from supersoniq.api.queue import Queue
 from supersoniq.core import checks, ops
 from supersoniq.core.errors import Closed, QueueNotFound
@@ -25,6 +26,7 @@ class Broker:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._engine: Engine | None = None
+        self._observers: list[Observer] = []
 
     @property
     def engine(self) -> Engine:
@@ -46,7 +48,19 @@ class Broker:
         if self._engine is None:
             await self.backend.open()
             self._engine = Engine(self.backend)
+            for observer in self._observers:
+                self._engine.observe(observer)
         return self
+
+    def observe(self, observer: Observer) -> None:
+        """Have somebody told of what is carried out, as long as there is this broker.
+
+        Args:
+            observer: see ``supersoniq.api.observer``.
+        """
+        self._observers.append(observer)
+        if self._engine is not None:
+            self._engine.observe(observer)
 
     async def close(self) -> None:
         """Send waiters away, let runners drain, release what is held, close the store.

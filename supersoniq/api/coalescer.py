@@ -10,16 +10,13 @@ Once it is in flight, giving up cannot stop it: its outcome is then unknown to t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from supersoniq.api.observer import Execute
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.ops import AnyOp
-from supersoniq.port import Result
 
 __all__ = ["Coalescer"]
-
-Execute = Callable[[Sequence[AnyOp]], Awaitable[list[Result]]]
 
 
 class Coalescer:
@@ -31,7 +28,7 @@ class Coalescer:
     """
 
     def __init__(self, execute: Execute, *, limit: int = 1000) -> None:
-        self._execute = execute
+        self.execute = execute
         self._limit = limit
         self._waiting: list[tuple[AnyOp, asyncio.Future[Any]]] = []
         self._runner: asyncio.Task[None] | None = None
@@ -77,7 +74,7 @@ class Coalescer:
 
     async def _carry_out(self, batch: list[tuple[AnyOp, asyncio.Future[Any]]]) -> None:
         try:
-            results = await self._execute([op for op, _ in batch])
+            results = await self.execute([op for op, _ in batch])
         except BaseException as error:
             # Not even a bug of the backend may leave a caller waiting for ever.
             for _, future in batch:

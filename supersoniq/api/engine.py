@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from supersoniq.api.coalescer import Coalescer
 from supersoniq.api.keeping import Rounds
+from supersoniq.api.observer import Observer, observed, observed_direct
 from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.messages import Lease
@@ -66,6 +67,12 @@ class Engine:
     def closing(self) -> bool:
         """Whether ``close`` has begun: nothing is leased any more."""
         return self._closing
+
+    def observe(self, observer: Observer) -> None:
+        """Have somebody told of what is carried out, from now on."""
+        self._coalescer.execute = observed(self._coalescer.execute, observer)
+        if self.direct is not None:
+            self.direct = observed_direct(self.direct, observer)
 
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation and give its result.

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from supersoniq.api.engine import Engine
+from supersoniq.api.observer import Observer
 from supersoniq.api.waiting import Batch
 from supersoniq.auth.rights import permitted
 from supersoniq.auth.tokens import Caller
@@ -53,6 +54,9 @@ class Guarded(Engine):
     @deletions.setter
     def deletions(self, number: int) -> None:
         self._engine.deletions = number
+
+    def observe(self, observer: Observer) -> None:
+        """Nothing: whoever observes sees everybody's."""
 
     def permitted(self, op: AnyOp) -> AnyOp:
         """The operation as the caller may do it.
