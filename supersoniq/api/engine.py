@@ -70,7 +70,7 @@ class Engine:
 
     def observe(self, observer: Observer) -> None:
         """Have somebody told of what is carried out, from now on."""
-        self._coalescer.execute = observed(self._coalescer.execute, observer)
+        self._coalescer.around(lambda execute: observed(execute, observer))
         if self.direct is not None:
             self.direct = observed_direct(self.direct, observer)
 

@@ -82,6 +82,14 @@ class Scopes:
         """Whether the verb is allowed on the queue. Linear in the words that have this verb."""
         return any(grant.covers(queue) for grant in self._by_verb.get(verb, ()))
 
+    def anywhere(self, verb: Verb) -> bool:
+        """Whether the verb is allowed on any queue."""
+        return verb in self._by_verb
+
+    def everywhere(self, verb: Verb) -> bool:
+        """Whether the verb is allowed on every queue."""
+        return any(grant.prefix and not grant.name for grant in self._by_verb.get(verb, ()))
+
     def see(self, queue: str) -> bool:
         """Whether anything is allowed on the queue: whoever may do something there may know it."""
         return any(self.allow(verb, queue) for verb in self._by_verb)

@@ -20,7 +20,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -32,6 +32,7 @@ from supersoniq.servers.full import courtesy
 from supersoniq.servers.h1 import H1Protocol
 from supersoniq.servers.h1_websocket import Protocol
 from supersoniq.servers.h2.limits import Limits
+from supersoniq.servers.h2.protocol import H2Protocol
 from supersoniq.servers.negotiate import Negotiator, prepare
 from supersoniq.servers.plugin import Feature, Options
 
@@ -159,9 +160,23 @@ class Server(uvicorn.Server):
         if self._http3 is not None:
             await self._http3.start_beside(sockets[0])
             config.encoded_headers.append(alt_svc(self._http3.port))
+        self.options.counting(self.open_connections)
         self.started = True
         if self.on_started is not None:
             self.on_started()
+
+    def open_connections(self) -> dict[str, int]:
+        """How many there are now, by protocol. Those that have said nothing yet are ``new``."""
+        counts = {"http/1.1": 0, "http/2": 0, "new": 0}
+        for each in self.server_state.connections:
+            known = cast(object, each)  # uvicorn has two kinds of its own
+            if isinstance(known, Negotiator):
+                counts["new"] += 1
+            else:
+                counts["http/2" if isinstance(known, H2Protocol) else "http/1.1"] += 1
+        if self._http3 is not None:
+            counts["http/3"] = self._http3.connections
+        return counts
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, send everybody home, let requests finish."""

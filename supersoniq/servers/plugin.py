@@ -18,14 +18,14 @@ import dataclasses
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from supersoniq.core.errors import InvalidSetting, MissingExtra, UnknownServer
 
-__all__ = ["Feature", "Options", "ServerPlugin", "check_options", "find_server", "servers"]
+__all__ = ["Count", "Feature", "Options", "ServerPlugin", "check_options", "find_server", "servers"]
 
 GROUP = "supersoniq.servers"
 Path = str | os.PathLike[str]
@@ -46,6 +46,13 @@ class Feature(StrEnum):
 
 
 async def _nobody() -> None: ...
+
+
+Count = Callable[[], Mapping[str, int]]
+"""Gives how many connections are open, by protocol: ``http/1.1``, ``http/2``, ``http/3``."""
+
+
+def _unheard(count: Count) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +85,8 @@ class Options:
     leave: Callable[[], Awaitable[None]] = _nobody
     """To be called once, when ``stop`` is set and nothing was cut yet: it sends those home who wait
     (long polls, event streams, WebSockets), and ends when WebSockets have said goodbye."""
+    counting: Callable[[Count], None] = _unheard
+    """To be called once, before ``started``, by a server that can count its connections."""
 
     def __post_init__(self) -> None:
         _check("grace", self.grace, 0, 3600)
@@ -184,7 +193,7 @@ def check_options(name: str, plugin: ServerPlugin, options: Options) -> list[str
     aloud: list[str] = []
     for field in dataclasses.fields(Options):
         value = getattr(options, field.name)
-        if field.name in plugin.honours or field.name == "leave":
+        if field.name in plugin.honours or field.name in ("leave", "counting"):
             continue
         if field.name in SAID_ALOUD:
             aloud.append(f"{field.name} does not reach {name!r}: {SAID_ALOUD[field.name]}")

@@ -33,7 +33,11 @@ def test_queues(visit: Visit) -> None:
             assert (await client.put("/queues/q")).json() == changed.json()
             assert (await client.get("/queues")).json() == ["default", "q"]
             everything = (await client.get("/stats")).json()
-            assert everything["q"] == described["stats"]
+            assert everything["q"] == {**described["stats"], "oldest_ready": None}
+            await client.post("/queues/q/messages", json={"content": 1})
+            (message,) = (await client.get("/queues/q/messages")).json()
+            everything = (await client.get("/stats")).json()
+            assert everything["q"]["oldest_ready"] == message["available_at"]
             deleted = await client.delete("/queues/q")
             assert (deleted.status_code, deleted.content) == (204, b"")
             assert (await client.get("/queues/q")).status_code == 404

@@ -25,6 +25,8 @@ LINKS = {
     "settlements": "/queues/{queue}/settlements",
     "events": "/queues/{queue}/events",
     "stats": "/stats",
+    "process": "/stats/process",
+    "metrics": "/metrics",
     "websocket": "/ws",
     "operations": "/operations",
     "stirs": "/stirs",

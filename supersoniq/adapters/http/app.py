@@ -24,6 +24,8 @@ from supersoniq.adapters.ws.endpoint import Sockets
 from supersoniq.api.broker import Broker
 from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
+from supersoniq.observe import Meter
+from supersoniq.servers.plugin import Count
 
 __all__ = ["App", "create_app"]
 
@@ -50,6 +52,8 @@ def create_app(
     max_outbox: int = Limits.max_outbox,
     allow_origins: Iterable[str] = (),
     auth: Verifier | None = None,
+    metrics: bool = True,
+    metrics_queues: int = 100,
 ) -> App:
     """An ASGI app for a broker's queues: to be served alone, or mounted under any prefix.
 
@@ -78,6 +82,9 @@ def create_app(
         allow_origins: origins whose web pages may call this, beside those of this host, such as
             ``https://app.example.com``; ``"*"`` is any.
         auth: whose tokens are accepted; ``None``: whoever reaches this app may do everything.
+        metrics: whether to count what ``GET /metrics`` tells.
+        metrics_queues: queues with figures of their own there, 0 to 10,000; the others are
+            summed up. 100.
 
     Raises:
         InvalidSetting: one of them cannot be.
@@ -105,8 +112,11 @@ def create_app(
     )
     if auth is not None and not isinstance(auth, Verifier):
         raise InvalidSetting("auth", auth, "is no Verifier of supersoniq.auth")
+    if type(metrics_queues) is not int or not 0 <= metrics_queues <= 10_000:
+        raise InvalidSetting("metrics_queues", metrics_queues, "takes an integer, 0 to 10,000")
     origins = Origins(allow_origins)
-    return App(Service(broker, limits, lambda: openapi(ROUTES, limits), auth, origins))
+    meter = Meter(broker, max_queues=metrics_queues) if metrics else None
+    return App(Service(broker, limits, lambda: openapi(ROUTES, limits), auth, origins, meter))
 
 
 class App(Starlette):
@@ -122,7 +132,7 @@ class App(Starlette):
         self.sockets = Sockets(service)
         self._nothing = Endpoint(service, {})
         self.router = Paths(
-            {path: Endpoint(service, each) for path, each in ROUTES.items()}, _lifespan
+            {path: Endpoint(service, each, path) for path, each in ROUTES.items()}, _lifespan
         )
         self.router.routes.append(WebSocketRoute("/ws", self.sockets, name="websocket"))
         self.router.default = self._not_found
@@ -147,6 +157,15 @@ class App(Starlette):
         """``drain``, and wait until WebSockets have said goodbye: a server would cut them."""
         self.drain()
         await self.sockets.ended()
+
+    def counting(self, count: Count) -> None:
+        """Have the metrics tell how many connections a server has.
+
+        Args:
+            count: gives them.
+        """
+        if self.service.meter is not None:
+            self.service.meter.connections = count
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's own; nothing but the router as long as nobody has added to it.

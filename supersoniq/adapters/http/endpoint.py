@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from supersoniq.adapters.asgi import Receive, Scope, Send
+from supersoniq.adapters.asgi import Receive, Scope, Send, protocol_of
 from supersoniq.adapters.http.described import description_of
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply
 from supersoniq.adapters.http.media import PROBLEM
@@ -30,10 +30,14 @@ class Endpoint:
     Args:
         service: what its handlers share.
         handlers: by method.
+        route: the path, as it is counted.
     """
 
-    def __init__(self, service: Service, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, service: Service, handlers: Mapping[str, Handler], route: str = "_other"
+    ) -> None:
         self._service = service
+        self._route = route
         self._handlers = dict(handlers)
         self._guarded = {
             method
@@ -65,6 +69,7 @@ class Endpoint:
         except Gone:
             return
         except SupersoniqError as error:
+            self._service.refused(error, scope)
             await _refuse(exchange, problem_of(error))
         except Refusal as refusal:
             await _refuse(exchange, refusal.problem)
@@ -77,10 +82,25 @@ class Endpoint:
             if exchange.started:
                 raise  # the server then cuts the connection
             await _refuse(exchange, Refusal(500, "a bug; the server's log says more").problem)
+        finally:
+            self._count(exchange)
 
     async def refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has come to nothing."""
-        await _refuse(Exchange(self._service, scope, receive, send), refusal.problem)
+        exchange = Exchange(self._service, scope, receive, send)
+        try:
+            await _refuse(exchange, refusal.problem)
+        finally:
+            self._count(exchange)
+
+    def _count(self, exchange: Exchange) -> None:
+        meter = self._service.meter
+        if meter is not None:
+            scope = exchange.scope
+            method: str = scope["method"]
+            if method not in self._handlers:
+                method = "_other"
+            meter.tally.request((self._route, method, protocol_of(scope), exchange.status))
 
     async def _options(self, exchange: Exchange) -> Reply:
         return Reply(204, fields=[(b"allow", ", ".join(sorted(self._handlers)).encode())])

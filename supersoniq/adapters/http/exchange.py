@@ -8,6 +8,7 @@ answer has one too, and a handler that takes long learns at once that its client
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote
@@ -70,6 +71,7 @@ class Exchange:
         "scope",
         "service",
         "started",
+        "status",
     )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +80,8 @@ class Exchange:
         self.scope = scope
         self.started = False
         """Whether the answer has begun."""
+        self.status = 0
+        """Of the answer, once it has begun."""
         self.caller: Caller | None = None
         """Who calls, where that is asked."""
         self._engine: Engine | None = None
@@ -299,7 +303,7 @@ class Exchange:
             head.append((b"content-length", b"%d" % len(body)))
         if self.scope["method"] == "HEAD":
             body = b""
-        self.started = True
+        self.started, self.status = True, status
         if len(body) <= PIECE:
             await self._waiting(len(body), self._say(status, head, body))
             return
@@ -337,7 +341,7 @@ class Exchange:
 
     async def begin(self, kind: str, fields: Fields) -> None:
         """Begin an answer that is sent in pieces."""
-        self.started = True
+        self.started, self.status = True, 200
         head = [(b"content-type", kind.encode("latin-1")), *fields]
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
 
@@ -375,8 +379,15 @@ class Exchange:
         the caller of this request. See ``supersoniq.servers.h2.push``; other servers push nothing.
         """
         ready = self.scope.get("extensions", {}).get("http.response.push", {}).get("ready")
-        if ready is None or not await ready():
+        if ready is None:
             return False
+        meter = self.service.meter
+        if not await ready():
+            if meter is not None:
+                meter.tally.pushes["streamed"] += 1
+            return False
+        if meter is not None:
+            done = _counted(done, meter.tally.pushes)
         address = self.address(path).decode()
         await self._send(
             {
@@ -392,6 +403,16 @@ class Exchange:
     def presence(self) -> Presence:
         """Watch whether the client stays; only after the whole body was read."""
         return Presence(self.service, self._receive, self.caller)
+
+
+def _counted(done: Callable[[bool], None], pushes: Counter[str]) -> Callable[[bool], None]:
+    """Count what becomes of a push."""
+
+    def settled(taken: bool) -> None:
+        pushes["taken" if taken else "refused"] += 1
+        done(taken)
+
+    return settled
 
 
 def too_large(limit: int, size: int | None = None) -> Refusal:

@@ -28,7 +28,6 @@ from supersoniq.core.errors import (
     InvalidId,
     InvalidPolicy,
     MessageNotFound,
-    PermissionDenied,
     QueueFull,
     QueueNotFound,
 )
@@ -49,7 +48,6 @@ from supersoniq.core.policy import Policy, changed
 from supersoniq.wire.bounds import QueueName
 
 __all__ = [
-    "all_stats",
     "configure",
     "delete",
     "describe",
@@ -130,21 +128,6 @@ async def stats(exchange: Exchange) -> Reply:
     exchange.accepts(JSON)
     exchange.no_query()
     return reply(await exchange.call(Stats(exchange.queue())))
-
-
-@described(any_scope=True, gives={200: Gives.json("By name.", dict[str, QueueStats])})
-async def all_stats(exchange: Exchange) -> Reply:
-    """``GET /stats``: the figures of every queue, by name."""
-    exchange.accepts(JSON)
-    exchange.no_query()
-    await exchange.service.begin()
-    found: dict[str, QueueStats] = {}
-    for name in await exchange.call(Queues()):
-        try:
-            found[name] = await exchange.call(Stats(name))
-        except (QueueNotFound, PermissionDenied):
-            continue  # deleted meanwhile, or no more than its name may be known
-    return reply(found)
 
 
 @described(

@@ -22,4 +22,4 @@ class Server(native.Server):
     def __init__(self, app: App, **options: Any) -> None:
         self.app = app
         options.setdefault("max_message", app.service.limits.max_body)
-        super().__init__(app, Options(leave=app.leave, **options))
+        super().__init__(app, Options(leave=app.leave, counting=app.counting, **options))

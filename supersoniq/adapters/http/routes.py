@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supersoniq.adapters.http import about, browse, consume, manage
+from supersoniq.adapters.http import about, browse, consume, manage, metrics
 from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.document import document
 from supersoniq.adapters.http.endpoint import Handler
@@ -38,7 +38,9 @@ PORT: dict[str, Methods] = {
 }
 REST: dict[str, Methods] = {
     "/queues": {"GET": manage.names},
-    "/stats": {"GET": manage.all_stats},
+    "/stats": {"GET": metrics.all_stats},
+    "/stats/process": {"GET": metrics.process},
+    "/metrics": {"GET": metrics.metrics},
     "/health/live": {"GET": about.live},
     "/health/ready": {"GET": about.ready},
     "/ws": {"GET": upgrade},

@@ -132,6 +132,7 @@ def serve(
         idle_timeout=idle_timeout,
         max_message=app.service.limits.max_body,
         leave=app.leave,
+        counting=app.counting,
     )
     for word in check_options(server, plugin, settings):
         log.info("%s", word)

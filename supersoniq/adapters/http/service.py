@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from supersoniq.adapters.access import Guarded, Identity, Origins
+from supersoniq.adapters.asgi import Scope, protocol_of
 from supersoniq.adapters.http.answers import Answers
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
 from supersoniq.api.engine import Engine
 from supersoniq.auth.tokens import Caller, Verifier
-from supersoniq.core.errors import Closed, QueueNotFound
+from supersoniq.core.errors import Closed, QueueNotFound, RateLimited, SupersoniqError
 from supersoniq.core.ops import AnyOp, Configure, Queues
+from supersoniq.observe import Meter
 
 __all__ = ["DEFAULT", "Service"]
 
@@ -33,6 +36,7 @@ class Service:
         document: makes the OpenAPI document, when it is first asked for.
         verifier: establishes who is calling; ``None``: everybody may do everything.
         origins: which web pages may call.
+        meter: counts what is done; ``None``: nobody does.
     """
 
     def __init__(
@@ -42,11 +46,13 @@ class Service:
         document: Document,
         verifier: Verifier | None = None,
         origins: Origins | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.broker = broker
         self.verifier = verifier
         self.identity = Identity(verifier)
         self.origins = origins or Origins()
+        self.meter = meter
         self.limits = limits
         self.document = cache(document)
         self.body_deadline = Deadlines(limits.body_timeout)
@@ -68,6 +74,29 @@ class Service:
             return engine
         assert caller is not None
         return Guarded(engine, caller, self.verifier.now)
+
+    def refused(self, error: SupersoniqError, scope: Scope) -> None:
+        """Take notice of an error that a caller gets.
+
+        Args:
+            error: the error.
+            scope: the ASGI scope of the call.
+        """
+        if self.meter is not None and isinstance(error, PermissionError | RateLimited):
+            self.meter.tally.refused[error.code] += 1
+
+    @contextmanager
+    def holding(self, scope: Scope) -> Iterator[None]:
+        """Count a WebSocket as long as it is open."""
+        if self.meter is None:
+            yield
+            return
+        open_now, protocol = self.meter.tally.websockets, protocol_of(scope)
+        open_now[protocol] += 1
+        try:
+            yield
+        finally:
+            open_now[protocol] -= 1
 
     def is_open(self) -> bool:
         """Whether the broker is open."""

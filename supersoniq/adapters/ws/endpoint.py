@@ -42,6 +42,7 @@ class Sockets:
             codec = CODECS[name](self._service.limits.max_depth)
             session = Session(self._service, codec, HANDLERS, scope, receive, send, caller)
         except SupersoniqError as error:
+            self._service.refused(error, scope)
             await _refuse(problem_of(error), scope, receive, send)
             return
         await send({"type": "websocket.accept", "subprotocol": name})
@@ -50,7 +51,8 @@ class Sockets:
             session.end(TOO_MANY.because(f"{len(self._open)} connections are open"))
         self._open.add(session)
         try:
-            await session.run()
+            with self._service.holding(scope):
+                await session.run()
         finally:
             self._open.discard(session)
 

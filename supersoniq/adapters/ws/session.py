@@ -407,6 +407,7 @@ class Session:
         except Closed:
             self.end(GOING_AWAY.because("the broker is closed"))
         except SupersoniqError as error:
+            self.service.refused(error, self.scope)
             self.subscriptions.pop(number, None)
             self.put(ErrorOut(subscription=number, problem=problem_of(error)))
         except Exception:
@@ -422,6 +423,7 @@ class Session:
 
     def refuse(self, error: SupersoniqError, id: int | str | None) -> None:
         """Answer a request with an error."""
+        self.service.refused(error, self.scope)
         problem = problem_of(error)
         try:
             self.put(ErrorOut(id=id, problem=problem))
