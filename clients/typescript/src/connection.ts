@@ -2,10 +2,14 @@
 
 import { LeaseLost, OutcomeUnknown, SupersoniqError, Unavailable } from "./errors.js";
 import { Http, type Token } from "./http.js";
+import { keepRenewed } from "./renewal.js";
 import { Session, type WebSocketClass } from "./session.js";
 
 export interface ConnectOptions {
-  /** A JSON Web Token, or what gives one: it is asked at each connection and call. */
+  /**
+   * A JSON Web Token, or what gives one: it is asked at each connection and call, and before a connection's token expires,
+   * which then goes on with the new one.
+   */
   token?: Token;
   /** Seconds of an outage that calls sit out, where that is safe; 5. */
   patience?: number;
@@ -108,9 +112,10 @@ export class Connection {
       session = await Session.open(`${this.http.base.replace(/^http/, "ws")}/ws`, protocols, this.#kind, this.#timeout);
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
-      // A browser does not say why. If HTTP works, something between here and there has no WebSockets.
-      await this.http.call("GET", "/health/live").catch(() => {
-        throw error;
+      // A browser does not say why. If it is the token, HTTP tells. If HTTP works, something between here and there has no
+      // WebSockets.
+      await this.http.call("GET", "/queues").catch((reason: unknown) => {
+        throw reason instanceof Unavailable || reason instanceof OutcomeUnknown ? error : reason;
       });
       this.#detour = performance.now() + DETOUR * 1000;
       this.#current = null;
@@ -126,6 +131,7 @@ export class Connection {
         if (farewell.code !== 4401) this.#refused = new SupersoniqError(code, `the server closed: ${farewell.reason}`);
       }
     });
+    if (bearer !== null) keepRenewed(session, bearer, () => this.http.bearer());
     if (this.closed) session.close();
     return session;
   }

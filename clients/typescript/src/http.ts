@@ -20,7 +20,9 @@ export class Http {
   /** The token to show just now. */
   async bearer(): Promise<string | null> {
     if (this.token === undefined) return null;
-    return typeof this.token === "string" ? this.token : await this.token();
+    const token = typeof this.token === "string" ? this.token : await this.token();
+    if (/^[\w.-]+$/.test(token)) return token;
+    throw new SupersoniqError("authentication-failed", "that is no token: takes three parts of base64url and two dots");
   }
 
   /**

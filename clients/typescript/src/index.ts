@@ -7,6 +7,7 @@
  */
 
 import { Connection, type ConnectOptions } from "./connection.js";
+import { figures } from "./figures.js";
 import { Queue } from "./queue.js";
 import { Settler } from "./settling.js";
 import type { QueueStats } from "./types.js";
@@ -26,12 +27,13 @@ export class Broker {
 
   /** The names of all queues, sorted. */
   async queues(): Promise<string[]> {
-    return (await this.#connection.http.call("GET", "/queues")) as string[];
+    const found = await this.#connection.persist(true, () => this.#connection.http.call("GET", "/queues"));
+    return found as string[];
   }
 
-  /** The figures of all queues, by name. */
+  /** The figures of all queues whose figures may be seen, by name. */
   async stats(): Promise<Record<string, QueueStats>> {
-    return (await this.#connection.http.call("GET", "/stats")) as Record<string, QueueStats>;
+    return this.#connection.persist(true, () => figures(this.#connection));
   }
 
   /** How calls travel just now. Rejects if the server cannot be reached. */
