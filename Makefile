@@ -17,7 +17,7 @@ PEERS := .venv/peers/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench abuse autobahn bench-tools soak soak-tools test-tools build clean
+.PHONY: help run test check format console bench abuse autobahn bench-tools soak soak-tools test-tools build clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ autobahn: $(DEV) ## Run Autobahn's fuzzing client on every WebSocket; needs its 
 
 bench-bullmq: ## Install BullMQ, to be measured beside us on Redis (takes npm).
 	cd benchmarks/jobs/bullmq && npm install --no-package-lock --no-audit --no-fund
+
+console: ## Make the console's copy of the TypeScript client anew (takes npm).
+	cd clients/typescript && npm install --no-package-lock --no-audit --no-fund
+	rm -rf supersoniq/adapters/console/static/client
+	cd clients/typescript && npx tsc -p tsconfig.console.json
 
 soak: $(DEV) ## Run the long tests: kill -9, power cuts, millions of model steps. Hours.
 	@command -v strace >/dev/null || echo "no strace: power cuts will be left out; make soak-tools"

@@ -13,7 +13,7 @@ import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.access import Guarded
 from supersoniq.adapters.http.described import description_of
-from supersoniq.adapters.http.routes import ROUTES
+from supersoniq.adapters.http.routes import CONSOLE, ROUTES
 from supersoniq.api.engine import Engine
 from supersoniq.auth import Verb
 from tests.auth import tokens
@@ -24,17 +24,21 @@ OPEN = {
     ("/health/ready", "GET"),
     ("/openapi.json", "GET"),
     ("/ws", "GET"),  # answers 426; the WebSocket itself takes a token
+    ("/console", "GET"),  # files that are the same everywhere
+    ("/console/{file}", "GET"),
+    ("/console/client/{client}", "GET"),
 }
 BODIES: dict[str, Any] = {
     "/leases": {"limit": 1},
     "/settlements": [{"receipt": "none", "outcome": "ack"}],
     "/operations": [],
 }
-TABLE = [(path, method) for path, methods in ROUTES.items() for method in methods]
+EVERY = {**ROUTES, **CONSOLE}
+TABLE = [(path, method) for path, methods in EVERY.items() for method in methods]
 
 
 def test_every_route_says_what_it_takes() -> None:
-    for path, methods in ROUTES.items():
+    for path, methods in EVERY.items():
         for method, handler in methods.items():
             what = description_of(handler)
             guarded = bool(what.takes) or what.any_scope
@@ -55,7 +59,7 @@ async def called(path: str, method: str, headers: dict[str, str], queue: str = "
     async with supersoniq.connect("memory://") as broker:
         app = create_app(broker, auth=tokens.verifier())
         published = await broker.queue(queue).publish("x")
-        address = path.format(queue=queue, id=published.id)
+        address = path.format(queue=queue, id=published.id, file="dom.js", client="index.js")
         body: Any = next((b for end, b in BODIES.items() if path.endswith(end)), None)
         if method == "POST" and path.endswith("/messages"):
             body = {"content": "y"}
@@ -101,7 +105,7 @@ def bearer(scope: str, **more: Any) -> dict[str, str]:
 @pytest.mark.parametrize(("path", "method"), TABLE)
 def test_every_route_with_every_verb(path: str, method: str) -> None:
     async def main() -> None:
-        what = description_of(ROUTES[path][method])
+        what = description_of(EVERY[path][method])
         queue = "q" if "{queue}" in path or path == "/stirs" else "default"
         none = await called(path, method, {}, queue)
         if (path, method) in OPEN:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import supersoniq
+
 CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
 
 
@@ -45,3 +47,11 @@ def test_it_has_no_dependencies_and_builds(client: Path, tmp_path: Path) -> None
     run(client, "npx", "tsc", "-p", "tsconfig.build.json", "--outDir", str(tmp_path))
     names = {path.name for path in tmp_path.iterdir()}
     assert {"index.js", "index.d.ts", "node.js", "node.d.ts"} <= names
+
+
+def test_the_console_has_what_the_sources_give(client: Path, tmp_path: Path) -> None:
+    copy = Path(supersoniq.__file__).parent / "adapters" / "console" / "static" / "client"
+    run(client, "npx", "tsc", "-p", "tsconfig.console.json", "--outDir", str(tmp_path))
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in copy.iterdir()}
+    assert kept == made, "make console, and commit what it makes"

@@ -4,7 +4,7 @@ import type { Delivery } from "./delivery.js";
 import { SupersoniqError } from "./errors.js";
 import type { Settler } from "./settling.js";
 import type {
-  BrowseOptions, Content, Draft, Message, Policy, Published, PublishOptions, QueueEvent, QueueInfo, QueueStats, Status,
+  BrowseOptions, Content, Draft, LookOptions, Message, Policy, Published, PublishOptions, QueueEvent, QueueInfo, QueueStats, Status,
 } from "./types.js";
 import { watch, type WatchOptions } from "./watch.js";
 import { type Handler, Work, Worker, type WorkOptions } from "./work.js";
@@ -73,8 +73,9 @@ export class Queue {
     return (found as RawMessage[]).map(message);
   }
 
-  async get(id: string): Promise<Message> {
-    return message((await this.#get(`/messages/${encodeURIComponent(id)}`)) as RawMessage);
+  async get(id: string, options: LookOptions = {}): Promise<Message> {
+    const query = options.content === undefined ? "" : `?content=${options.content}`;
+    return message((await this.#get(`/messages/${encodeURIComponent(id)}${query}`)) as RawMessage);
   }
 
   /** A sentence that says why a message is not being delivered. */

@@ -64,7 +64,12 @@ export interface QueueEvent {
   readonly message: Message | null;
 }
 
-export interface BrowseOptions {
+export interface LookOptions {
+  /** `"base64"`: the exact bytes of every content, as a `Uint8Array`, whatever its type; `"auto"`. */
+  content?: "auto" | "base64";
+}
+
+export interface BrowseOptions extends LookOptions {
   status?: Status;
   /** At most so many; 100. */
   limit?: number;

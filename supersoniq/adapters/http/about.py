@@ -17,6 +17,7 @@ __all__ = ["index", "live", "ready"]
 LINKS = {
     "self": "/",
     "openapi": "/openapi.json",
+    "console": "/console",
     "messages": "/messages",
     "queues": "/queues",
     "queue": "/queues/{queue}",
@@ -43,11 +44,14 @@ async def index(exchange: Exchange) -> Reply:
     """``GET /``: name, version, what is where, and what a client has to reckon with."""
     exchange.accepts(JSON)
     limits = exchange.limits
+    links = {name: exchange.root + path for name, path in LINKS.items()}
+    if not exchange.service.console:
+        del links["console"]
     return reply(
         Front(
             name="supersoniq",
             version=supersoniq.__version__,
-            links={name: exchange.root + path for name, path in LINKS.items()},
+            links=links,
             durability=exchange.service.broker.backend.capabilities.durability,
             limits={name: getattr(limits, name) for name in LIMITS},
         )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketClose
 
+from supersoniq.adapters import console as page
 from supersoniq.adapters.access import Origins
 from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.endpoint import Endpoint
@@ -18,7 +20,7 @@ from supersoniq.adapters.http.limits import Limits
 from supersoniq.adapters.http.openapi import openapi
 from supersoniq.adapters.http.paths import Paths
 from supersoniq.adapters.http.problems import Refusal
-from supersoniq.adapters.http.routes import ROUTES
+from supersoniq.adapters.http.routes import CONSOLE, ROUTES
 from supersoniq.adapters.http.service import Service
 from supersoniq.adapters.ws.endpoint import Sockets
 from supersoniq.api.broker import Broker
@@ -54,6 +56,7 @@ def create_app(
     auth: Verifier | None = None,
     metrics: bool = True,
     metrics_queues: int = 100,
+    console: bool = True,
 ) -> App:
     """An ASGI app for a broker's queues: to be served alone, or mounted under any prefix.
 
@@ -85,6 +88,7 @@ def create_app(
         metrics: whether to count what ``GET /metrics`` tells.
         metrics_queues: queues with figures of their own there, 0 to 10,000; the others are
             summed up. 100.
+        console: whether there is a page for people at ``/console``.
 
     Raises:
         InvalidSetting: one of them cannot be.
@@ -116,7 +120,10 @@ def create_app(
         raise InvalidSetting("metrics_queues", metrics_queues, "takes an integer, 0 to 10,000")
     origins = Origins(allow_origins)
     meter = Meter(broker, max_queues=metrics_queues) if metrics else None
-    return App(Service(broker, limits, lambda: openapi(ROUTES, limits), auth, origins, meter))
+    if not isinstance(console, bool):
+        raise InvalidSetting("console", console, "takes True or False")
+    document = partial(openapi, ROUTES, limits)
+    return App(Service(broker, limits, document, auth, origins, meter, console=console))
 
 
 class App(Starlette):
@@ -131,9 +138,13 @@ class App(Starlette):
         self.service = service
         self.sockets = Sockets(service)
         self._nothing = Endpoint(service, {})
+        routes = {**ROUTES, **CONSOLE} if service.console else ROUTES
         self.router = Paths(
-            {path: Endpoint(service, each, path) for path, each in ROUTES.items()}, _lifespan
+            {path: Endpoint(service, each, path) for path, each in routes.items()}, _lifespan
         )
+        if service.console:
+            slash = Endpoint(service, {"GET": page.moved})
+            self.router.routes.append(Route("/console/", slash, name="console/"))
         self.router.routes.append(WebSocketRoute("/ws", self.sockets, name="websocket"))
         self.router.default = self._not_found
         if service.origins.allowed:

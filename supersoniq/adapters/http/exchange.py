@@ -298,7 +298,7 @@ class Exchange:
         """
         status, body, kind, fields = reply
         head = list(fields)
-        if status != 204:
+        if status not in (204, 304):
             head.append((b"content-type", kind.encode("latin-1")))
             head.append((b"content-length", b"%d" % len(body)))
         if self.scope["method"] == "HEAD":

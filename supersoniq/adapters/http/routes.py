@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supersoniq.adapters import console
 from supersoniq.adapters.http import about, browse, consume, manage, metrics
 from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.document import document
@@ -11,7 +12,7 @@ from supersoniq.adapters.http.operations import operations, stirs
 from supersoniq.adapters.http.publish import publish
 from supersoniq.adapters.ws.endpoint import upgrade
 
-__all__ = ["ROUTES", "Methods"]
+__all__ = ["CONSOLE", "ROUTES", "Methods"]
 
 Methods = dict[str, Handler]
 
@@ -64,3 +65,10 @@ ROUTES: dict[str, Methods] = {
     **{f"/queues/{{queue}}{path}": methods for path, methods in QUEUE.items()},
 }
 """Handlers by path and method. ``HEAD`` and ``OPTIONS`` come by themselves."""
+
+CONSOLE: dict[str, Methods] = {
+    "/console": {"GET": console.page},
+    "/console/{file}": {"GET": console.part},
+    "/console/client/{client}": {"GET": console.part},
+}
+"""The files of a web page, for browsers: not part of what the document describes."""

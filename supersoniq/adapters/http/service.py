@@ -37,6 +37,7 @@ class Service:
         verifier: establishes who is calling; ``None``: everybody may do everything.
         origins: which web pages may call.
         meter: counts what is done; ``None``: nobody does.
+        console: whether there is a page for people.
     """
 
     def __init__(
@@ -47,8 +48,11 @@ class Service:
         verifier: Verifier | None = None,
         origins: Origins | None = None,
         meter: Meter | None = None,
+        *,
+        console: bool = True,
     ) -> None:
         self.broker = broker
+        self.console = console
         self.verifier = verifier
         self.identity = Identity(verifier)
         self.origins = origins or Origins()
