@@ -14,23 +14,10 @@ from supersoniq.core.errors import BackendUnavailable, Closed, OutcomeUnknown
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Message, prepare
 from supersoniq.core.ops import Outcome, Settlement
-from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix, until
-from tests.backends.served import Cutter
-from tests.backends.test_redis_server import free_port
+from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix
+from tests.backends.redis_work import contents, put
 
 pytestmark = needs_server
-
-
-async def put(backend: RedisBackend, content: bytes, queue: str = "q") -> int:
-    [published] = await backend.execute([ops.Publish(queue, [prepare(content)])])
-    if isinstance(published, Exception):
-        raise published
-    return int(published[0].number)
-
-
-async def contents(backend: RedisBackend, queue: str = "q") -> list[bytes]:
-    [page] = await backend.execute([ops.Browse(queue, limit=100_000)])
-    return [message.content for message in page]
 
 
 def on_shared(work: Callable[[RedisBackend], Awaitable[None]]) -> None:
@@ -117,82 +104,6 @@ def test_closing_finishes_what_is_under_way() -> None:
     asyncio.run(main())
 
 
-# Connections that are cut.
-
-
-async def cut_and_see(cuts: int, seed: int) -> None:
-    """Cut in the middle of commands and answers, and compare what was said with what is so."""
-    dice = random.Random(seed)
-    with RedisServer(port=free_port()) as server:
-        async with Cutter(server.port) as cutter:
-            backend = connect(cutter.url.replace("http:", "redis:"), patience=5)
-            await backend.open()
-            stored, perhaps, refused = set[bytes](), set[bytes](), set[bytes]()
-            acked, perhaps_acked = set[bytes](), set[bytes]()
-            await put(backend, b"whole")
-            size = cutter.sent
-            for n in range(cuts):
-                if n % 2:
-                    cutter.arm(up=dice.randrange(size))
-                else:
-                    cutter.arm(down=dice.randrange(60))
-                batch = [b"%d-%d" % (n, k) for k in range(3)]
-                entries = [prepare(content) for content in batch]
-                [published] = await backend.execute([ops.Publish("q", entries)])
-                where = (
-                    refused
-                    if isinstance(published, BackendUnavailable)
-                    else perhaps
-                    if isinstance(published, OutcomeUnknown)
-                    else stored
-                )
-                where.update(batch)
-                if n % 5 == 0:
-                    await settle_one(backend, cutter, dice, acked, perhaps_acked)
-            cutter.arm()
-            assert cutter.cuts > cuts // 3
-            there = await contents(backend)
-            held = set(there)
-            assert len(there) == len(held)
-            assert not held & refused
-            assert stored - acked - perhaps_acked <= held
-            assert not held & acked
-            for n in range(cuts):
-                whole = {b"%d-%d" % (n, k) for k in range(3)} - acked - perhaps_acked
-                if whole <= perhaps:
-                    assert whole <= held or not whole & held, "half a batch"
-            await backend.close()
-
-
-async def settle_one(
-    backend: RedisBackend,
-    cutter: Cutter,
-    dice: random.Random,
-    acked: set[bytes],
-    perhaps: set[bytes],
-) -> None:
-    cutter.arm()
-    [taken] = await backend.execute([ops.Take("q", 1, None, 3_600_000)])
-    if isinstance(taken, Exception) or not taken.leases:
-        return
-    [lease] = taken.leases
-    if dice.random() < 0.5:
-        cutter.arm(up=dice.randrange(400))
-    else:
-        cutter.arm(down=dice.randrange(60))
-    content = lease.message().content
-    [verdicts] = await backend.execute([ops.Settle("q", [Settlement(lease, Outcome.ACK)])])
-    if isinstance(verdicts, OutcomeUnknown):
-        perhaps.add(content)
-    elif not isinstance(verdicts, BackendUnavailable):
-        assert verdicts == [None]
-        acked.add(content)
-
-
-def test_connections_cut_in_the_middle_of_commands() -> None:
-    asyncio.run(cut_and_see(150, 1))
-
-
 def test_a_server_that_says_nothing_any_more() -> None:
     """Calls end in their time, and nobody claims to know what became of them."""
 
@@ -276,63 +187,3 @@ def test_a_key_of_another_kind_is_an_error_and_not_the_end() -> None:
         await backend.close()
 
     asyncio.run(main())
-
-
-# A server that is killed.
-
-
-async def kill_and_see(cycles: int) -> None:
-    """With an append-only file that is always synced, what was answered is there afterwards."""
-    settings = ["--appendonly", "yes", "--appendfsync", "always"]
-    stored, acked, perhaps = set[bytes](), set[bytes](), set[bytes]()
-    with RedisServer(*settings) as server:
-        for cycle in range(cycles):
-            backend = connect(server.url)
-            await backend.open()
-            assert backend.capabilities.durability == "disk"
-            tasks = [
-                asyncio.create_task(keep_busy(backend, f"{cycle}-{k}", stored, acked, perhaps))
-                for k in range(8)
-            ]
-            enough = len(acked) + random.Random(cycle).randrange(10, 100)
-            await until(lambda: len(acked) >= enough)  # noqa: B023  # awaited here and now
-            server.kill()
-            await asyncio.gather(*tasks)
-            await backend.close()
-            server.start()
-            backend = connect(server.url)
-            await backend.open()
-            held = set(await contents(backend))
-            assert stored - acked - perhaps <= held, "lost"
-            assert not held & acked, "came back"
-            await backend.close()
-
-
-async def keep_busy(
-    backend: RedisBackend, name: str, stored: set[bytes], acked: set[bytes], perhaps: set[bytes]
-) -> None:
-    lost = (BackendUnavailable, OutcomeUnknown)
-    for n in range(1_000_000):
-        content = f"{name}-{n}".encode()
-        [published] = await backend.execute([ops.Publish("q", [prepare(content)])])
-        if isinstance(published, lost):
-            return
-        stored.add(content)
-        if n % 2:
-            continue
-        [taken] = await backend.execute([ops.Take("q")])
-        if isinstance(taken, lost):
-            return
-        for lease in taken.leases:
-            body = lease.message().content
-            ack = ops.Settle("q", [Settlement(lease, Outcome.ACK)])
-            [verdicts] = await backend.execute([ack])
-            if isinstance(verdicts, lost):
-                perhaps.add(body)
-                return
-            assert verdicts == [None]
-            acked.add(body)
-
-
-def test_a_server_killed_at_work_loses_nothing_that_it_answered() -> None:
-    asyncio.run(kill_and_see(3))

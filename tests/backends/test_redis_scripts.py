@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import supersoniq.backends.redis as package
-from supersoniq.backends.redis import flow, managing, scripts
+from supersoniq.backends.redis import flow, operation, scripts
 from supersoniq.backends.redis.scripts import Script, keys_of, verb_script
 from supersoniq.core import ops
 from supersoniq.core.messages import EventKind, prepare
@@ -29,7 +29,7 @@ KINDS: dict[str, list[Any]] = {
     "publish": [flow.Publishing],
     "take": [flow.Taking],
     "settle": [flow.Settling],
-    "manage": [flow.Corrupting, managing.Managing],
+    "manage": [flow.Corrupting, operation.Managing],
 }
 
 
@@ -122,7 +122,7 @@ MUTANTS = {
     "late deadlines": ("rules", "or now < queue.next or", "or now <= queue.next or", "g03"),
     "ignores priority": ("publish", "= sub(blob, 1, 2) .. id", "= '\\0\\0' .. id", "g04"),
     "loses the place": (
-        "rules", "local member = pack('>I2', record.rank) .. record.id",
+        "records", "local member = pack('>I2', record.rank) .. record.id",
         "local member = pack('>I2', record.rank + 1) .. record.id", "g04"),
     "counts releases": ("rules", "record.uncounted + 1", "record.uncounted + 0", "g05"),
     "immortal on lapse": (
@@ -137,7 +137,7 @@ MUTANTS = {
     "overfills": ("publish", "length + new > t.max_length", "length > t.max_length", "g08"),
     "wakes nobody elsewhere": ("base", "call('PUBLISH',", "local _ = (", "g09"),
     "deaf to returns": (
-        "rules", "call('ZADD', line, 0, member)\n            queue.stirs = queue.stirs + 1",
+        "records", "call('ZADD', line, 0, member)\n            queue.stirs = queue.stirs + 1",
         "call('ZADD', line, 0, member)", "g09"),
     "keeps leases of the dead": (
         "rules", "local done = each(LEASED, {l = true}, lapse) and", "local done =", "g10"),

@@ -10,7 +10,7 @@ from supersoniq.backends.redis import RedisBackend, connect
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown
 from tests.backends.redis_groups import RedisCluster, SentinelTrio
 from tests.backends.redis_server import RedisServer, needs_server, until
-from tests.backends.test_redis_failures import contents, keep_busy, put
+from tests.backends.redis_work import contents, keep_busy, put
 
 pytestmark = [needs_server, pytest.mark.soak, pytest.mark.timeout(0)]
 

@@ -15,7 +15,8 @@ from tests.backends.redis_server import needs_server
 from tests.backends.test_memory import MemoryHarness
 from tests.backends.test_redis_cluster import harness_on
 from tests.backends.test_redis_conformance import RedisHarness
-from tests.backends.test_redis_failures import cut_and_see, kill_and_see
+from tests.backends.test_redis_cuts import cut_and_see
+from tests.backends.test_redis_kills import kill_and_see
 from tests.backends.test_sqlite_conformance import SqliteHarness
 from tests.soak.conftest import scaled
 

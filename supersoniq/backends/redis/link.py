@@ -19,6 +19,8 @@ from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
+from supersoniq.backends.redis import refusals
+from supersoniq.backends.redis.scripts import Script
 from supersoniq.core.errors import BackendUnavailable
 
 __all__ = ["Argument", "Command", "Link", "Lost"]
@@ -69,6 +71,20 @@ class Link:
         finally:
             self._running.discard(ended)
             ended.set_result(None)
+
+    async def load(self, unknown: Sequence[Script]) -> None:
+        """Make scripts known to the server.
+
+        Raises:
+            BackendUnavailable: it cannot be reached, or will not have them.
+        """
+        try:
+            answers = await self.run([("SCRIPT", "LOAD", script.text) for script in unknown])
+        except Lost as error:
+            raise BackendUnavailable(f"the connection was lost: {error}") from error
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise refusals.meaning(answer, reads=True)()
 
     def _finished(self, task: asyncio.Task[list[Any]]) -> None:
         self._running.discard(task)

@@ -1,169 +1,28 @@
-"""Everything but publish, take and settle: one operation, one call or a few."""
+"""Operations that change what is there, one a call or a few; and who does which operation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from supersoniq.backends.redis import rows
+from supersoniq.backends.redis import reading, rows
 from supersoniq.backends.redis.link import Argument
+from supersoniq.backends.redis.operation import Managing
+from supersoniq.backends.redis.policies import policy_data, terms_data
 from supersoniq.backends.redis.scripts import verb_script
-from supersoniq.backends.redis.work import Facts, Header, Work
+from supersoniq.backends.redis.work import Facts, Header
 from supersoniq.core import ops
-from supersoniq.core.errors import (
-    IllegalMove,
-    MessageLeased,
-    MessageNotFound,
-    QueueNotFound,
-    StorageFull,
-    SupersoniqError,
-)
-from supersoniq.core.explain import explain
-from supersoniq.core.ids import MAX_SEQUENCE, format_id
-from supersoniq.core.messages import Event, EventKind, Message
-from supersoniq.core.ops import Followed
-from supersoniq.core.policy import Policy, Terms, changed, policy_from_data
-from supersoniq.core.states import ARCS, Move, Status
-from supersoniq.core.tally import Extra, figures, from_names
-from supersoniq.core.timers import NEVER
+from supersoniq.core.errors import IllegalMove, MessageLeased, StorageFull
+from supersoniq.core.ids import MAX_SEQUENCE
+from supersoniq.core.policy import Policy, changed, policy_from_data
+from supersoniq.core.states import Move, Status
 from supersoniq.port import Result
 
-__all__ = ["MANAGING", "Managing", "policy_data", "terms_data"]
+__all__ = ["MANAGING", "Deleting"]
 
-_ARCS = frozenset(map(str, ARCS))
 _WAYS = {Status.SCHEDULED, Status.READY, Status.DEAD}
-
-
-def policy_data(policy: Policy) -> bytes:
-    """A policy as stored."""
-    return msgspec.json.encode(policy)
-
-
-def terms_data(policy: Policy) -> bytes:
-    """A policy's terms as scripts read them: ``terms`` in base.lua has the order."""
-    t = Terms.of(policy)
-    backoff = t.backoff
-    return msgspec.msgpack.encode(
-        (
-            t.lease, t.max_deliveries, t.dedup_window, t.keep_done, t.keep_dead, t.max_length,
-            t.max_content, t.expiry_kills, backoff.initial, backoff.factor, backoff.maximum,
-            backoff.jitter,
-        )
-    )  # fmt: skip
-
-
-class Managing(Work):
-    """One operation.
-
-    Args:
-        queue: its name.
-        results: the batch's.
-        facts: of the store.
-        place: of the operation in the batch.
-        op: the operation.
-    """
-
-    script = verb_script("manage")
-
-    def __init__(
-        self, queue: str, results: list[Result], facts: Facts, place: int, op: Any
-    ) -> None:
-        super().__init__(queue, results, facts)
-        self.place = place
-        self.op = op
-
-    @property
-    def places(self) -> Sequence[int]:
-        """Where its operation stands in the batch."""
-        return (self.place,)
-
-    def missing(self) -> None:
-        """Most things cannot be done to no queue."""
-        self.results[self.place] = QueueNotFound(self.queue)
-
-    def take_in(self, header: Header, given: Any) -> bool:
-        """Understand an answer."""
-        try:
-            self.results[self.place] = self.understand(header, given)
-        except SupersoniqError as error:
-            self.results[self.place] = error
-        return True
-
-    def understand(self, header: Header, given: Any) -> Any:
-        """What an answer says. Raises the operation's own error."""
-        return None
-
-    def message(self, header: Header, parts: Sequence[bytes]) -> Message:
-        """A message as a script shows it."""
-        record, _ = rows.decode(*parts)
-        return record.snapshot(self.queue, header.seal)
-
-    def not_found(self, number: int) -> MessageNotFound:
-        """The error for an id."""
-        return MessageNotFound(self.queue, format_id(number))
-
-
-class Looking(Managing):
-    """One message."""
-
-    reads = True
-
-    def arguments(self) -> list[Argument]:
-        return ["look", *rows.name_of(self.op.id)]
-
-    def understand(self, header: Header, given: Any) -> Message:
-        if not given:
-            raise self.not_found(self.op.id)
-        return self.message(header, given)
-
-
-class Explaining(Managing):
-    """Why a message is not being delivered."""
-
-    reads = True
-
-    def arguments(self) -> list[Argument]:
-        return ["explain", *rows.name_of(self.op.id)]
-
-    def understand(self, header: Header, given: Any) -> str:
-        if not given:
-            raise self.not_found(self.op.id)
-        ahead, paused, parts = given
-        record, _ = rows.decode(*parts)
-        until = None if not paused else NEVER if paused == b"never" else int(paused)
-        message = record.snapshot(self.queue, header.seal)
-        return explain(message, now=header.now, until=record.until, paused_until=until, ahead=ahead)
-
-
-class Browsing(Managing):
-    """A page of messages: in as many calls as it takes, since each looks at so many only."""
-
-    reads = True
-
-    def __init__(
-        self, queue: str, results: list[Result], facts: Facts, place: int, op: Any
-    ) -> None:
-        super().__init__(queue, results, facts, place, op)
-        self._from = 1
-        self._after = () if op.after is None else rows.name_of(op.after)
-        self._page: list[Message] = []
-
-    def arguments(self) -> list[Argument]:
-        status = "" if self.op.status is None else rows.LETTERS[self.op.status]
-        return ["browse", status, self._from, self.op.limit - len(self._page), *self._after]
-
-    def take_in(self, header: Header, given: Any) -> bool:
-        if given == b"not found":
-            self.results[self.place] = self.not_found(self.op.after)
-            return True
-        self._after = ()
-        self._from, found = given
-        for at in range(0, len(found), 3):
-            self._page.append(self.message(header, found[at : at + 3]))
-        self.results[self.place] = self._page
-        return bool(self._from < 0 or len(self._page) >= self.op.limit)
 
 
 class Cancelling(Managing):
@@ -282,18 +141,6 @@ class Deleting(Managing):
         self.number = header.seal.number
 
 
-class Describing(Managing):
-    """The policy."""
-
-    reads = True
-
-    def arguments(self) -> list[Argument]:
-        return ["describe"]
-
-    def understand(self, header: Header, given: Any) -> Policy:
-        return policy_from_data(msgspec.json.decode(given))
-
-
 class Configuring(Managing):
     """Change the policy.
 
@@ -351,50 +198,9 @@ class Importing(Managing):
         return ops.Imported(header.seal.tag, given)
 
 
-class Figuring(Managing):
-    """Its figures."""
-
-    reads = True
-
-    def arguments(self) -> list[Argument]:
-        return ["stats"]
-
-    def understand(self, header: Header, given: Any) -> ops.QueueStats:
-        row = {given[at].decode(): given[at + 1] for at in range(0, len(given), 2)}
-        tally = from_names({name: int(row[name]) for name in row if ":" in name})
-        extra = Extra(int(row.get("duplicates", 0)), int(row.get("stale", 0)))
-        paused = row.get("paused", b"")
-        until = None if not paused else NEVER if paused == b"never" else int(paused)
-        return figures(self.queue, tally, extra, until)
-
-
-class Following(Managing):
-    """Events after an offset."""
-
-    def arguments(self) -> list[Argument]:
-        since = "" if self.op.since is None else self.op.since
-        return ["follow", since, self.op.limit, *sorted(map(str, self.op.kinds))]
-
-    def understand(self, header: Header, given: Any) -> Followed:
-        offset, gap, found, cut = given
-        events: list[Event] = []
-        if gap is not None:
-            events.append(Event(int(gap), EventKind.GAP, header.now, None))
-        events += [self._event(header, int(at), fields) for at, fields in found]
-        whole = len(events) < self.op.limit and not cut
-        onwards = int(offset) if whole or not events else events[-1].offset
-        return Followed(events, onwards, header.wake_in)
-
-    def _event(self, header: Header, offset: int, fields: Sequence[bytes]) -> Event:
-        _, kind, _, at, _, id_, _, state, _, content = fields
-        record, was = rows.decode_event(id_, state, content)
-        message = record.snapshot(self.queue, header.seal, was or Status.DONE)
-        return Event(offset, EventKind(kind.decode()), int(at), message)
-
-
 MANAGING: dict[type[Any], Callable[..., Managing]] = {
-    ops.Look: Looking,
-    ops.Browse: Browsing,
+    ops.Look: reading.Looking,
+    ops.Browse: reading.Browsing,
     ops.Cancel: Cancelling,
     ops.Redrive: lambda q, r, f, p, op: (RedrivingAll if op.ids is None else Redriving)(
         q, r, f, p, op
@@ -404,10 +210,10 @@ MANAGING: dict[type[Any], Callable[..., Managing]] = {
     ops.Resume: Resuming,
     ops.Configure: Configuring,
     ops.Import: Importing,
-    ops.Describe: Describing,
+    ops.Describe: reading.Describing,
     ops.Delete: Deleting,
-    ops.Stats: Figuring,
-    ops.Explain: Explaining,
-    ops.Follow: Following,
+    ops.Stats: reading.Figuring,
+    ops.Explain: reading.Explaining,
+    ops.Follow: reading.Following,
 }
 """The work of each operation that stands alone."""

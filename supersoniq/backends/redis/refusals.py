@@ -24,7 +24,7 @@ from supersoniq.core.errors import (
     SupersoniqError,
 )
 
-__all__ = ["is_unknown_script", "meaning", "no_memory"]
+__all__ = ["is_unknown_script", "like", "meaning", "no_memory"]
 
 _BEFORE_ANYTHING = re.compile(
     r"\b(OOM|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|NOAUTH)\b"
@@ -59,3 +59,8 @@ def meaning(error: RedisError, *, reads: bool) -> Callable[[], SupersoniqError]:
         return lambda: BackendUnavailable(f"the server refuses: {text}")
     # A script that fails half way is not rolled back.
     return lambda: OutcomeUnknown(f"the server failed: {text}")
+
+
+def like(error: SupersoniqError) -> Callable[[], SupersoniqError]:
+    """Makes errors like this one: a shared one would gather all callers' tracebacks."""
+    return lambda: type(error)(**error.data)

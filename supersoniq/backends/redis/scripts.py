@@ -1,8 +1,8 @@
 """The Lua scripts, and the names of the keys that they are given.
 
-Each script is put together from what all share (``base``, ``rules``) and its own verb, with the
-core's constants in front, so these stand in one place only. They are named by their SHA-1 and
-loaded when the server does not know them: after a restart, a failover, a SCRIPT FLUSH.
+Each script is put together from what all share (``base``, ``records``, ``rules``) and its own verb,
+with the core's constants in front, so these stand in one place only. They are named by their SHA-1
+and loaded when the server does not know them: after a restart, a failover, a SCRIPT FLUSH.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def verb_script(
         "WALK": walk,
     }
     given = f"local {', '.join(constants)} = {', '.join(map(str, constants.values()))}\n"
-    return Script(given + _read("base") + _read("rules") + _read(verb))
+    return Script(given + "".join(map(_read, ("base", "records", "rules", verb))))
 
 
 @cache

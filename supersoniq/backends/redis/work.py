@@ -2,7 +2,7 @@
 
 A ``Work`` is one call of one script, for one operation or for all takes, publishes or settlements
 of a queue that came together. It says what to send, takes in what comes back, and fills in
-results. It knows nothing of connections: ``backend`` sends, and sends again what is not finished.
+results. It knows nothing of connections: ``exchange`` sends, and sends again what is not finished.
 """
 
 from __future__ import annotations
