@@ -18,12 +18,16 @@ import requests
 import schemathesis
 from schemathesis import Case, Response
 from schemathesis.core import NotSet
+from schemathesis.core.failures import FailureGroup
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.specs.openapi.checks import negative_data_rejection
+from schemathesis.specs.openapi.checks import (
+    negative_data_rejection,
+    response_schema_conformance,
+)
 
 import supersoniq
 from supersoniq.adapters import create_app
-from supersoniq.adapters.http.media import JSON, MSGPACK, NDJSON
+from supersoniq.adapters.http.media import JSON, MSGPACK, NDJSON, SSE
 from tests.adapters.calling import Caller
 
 BASE = "http://test"
@@ -163,7 +167,27 @@ def test_the_document_is_true(case: Case[Any]) -> None:
     check(case)
 
 
+@pytest.mark.parametrize("kind", [SSE, NDJSON])
+def test_the_document_is_true_of_events(kind: str) -> None:
+    """Made requests seldom name a queue that is there."""
+    assert caller.call("POST", "/messages", [("Content-Type", "text/plain")], b"x").status == 201
+    case = schema["/queues/{queue}/events"]["GET"].Case(
+        path_parameters={"queue": "default"}, headers={"Accept": kind, "Prefer": "wait=0"}
+    )
+    response = send(case)
+    assert response.headers["content-type"] == [kind]
+    assert b'"kind":"published"' in response.content
+    case.validate_response(response, checks=[response_schema_conformance])
+    broken = response.content.replace(b'"offset"', b'"of"')
+    with pytest.raises(FailureGroup):
+        case.validate_response(
+            Response(200, response.headers, broken, response.request, 0, False),
+            checks=[response_schema_conformance],
+        )
+
+
 @pytest.mark.soak
+@pytest.mark.timeout(0)
 @schema.parametrize()
 @hypothesis.settings(max_examples=2000, deadline=None)
 def test_the_document_is_true_at_length(case: Case[Any]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from supersoniq.backends.remote import batch
+from supersoniq.backends.remote import batch, shared
 
 
 @pytest.fixture
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries again at once."""
+    """Tries again at once, and takes a connection soon for dead that says nothing."""
     monkeypatch.setattr(batch, "SHORTEST", 0.001)
+    monkeypatch.setattr(shared, "SILENCE", 0.1)

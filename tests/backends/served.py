@@ -28,7 +28,7 @@ from supersoniq.clock import Clock
 from supersoniq.port import Backend
 from supersoniq.testing import Harness
 
-__all__ = ["DOORS", "Cutter", "House", "MemoryHarness", "RemoteHarness", "hosted", "reach", "tls"]
+__all__ = ["DOORS", "House", "MemoryHarness", "RemoteHarness", "hosted", "reach", "tls"]
 
 DOORS = ("1.1", "2", "ws")
 """Those over TCP that need no TLS."""
@@ -185,95 +185,6 @@ class RemoteHarness(Harness):
         async with asyncio.timeout(10):
             while len(self._house.app.sockets) > alive:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
-
-
-class Cutter:
-    """A way to a server that can be cut anywhere.
-
-    Args:
-        port: where the server listens on the loopback interface.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._server: asyncio.Server
-        self._left: dict[bool, int | None] = {True: None, False: None}
-        self._seen = {True: 0, False: 0}
-        self._pipes: set[asyncio.Future[None]] = set()
-        self._joined: set[asyncio.Task[None]] = set()
-        self.connections = 0
-        self.cuts = 0
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    @property
-    def sent(self) -> int:
-        """Bytes that went to the server since the last ``arm``."""
-        return self._seen[True]
-
-    @property
-    def answered(self) -> int:
-        """Bytes that came back since the last ``arm``."""
-        return self._seen[False]
-
-    def arm(self, *, up: int | None = None, down: int | None = None) -> None:
-        """Break the connection after so many bytes to the server, or from it; then never again."""
-        self._left = {True: up, False: down}
-        self._seen = {True: 0, False: 0}
-
-    async def __aenter__(self) -> Cutter:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._server.close()
-        for pipe in self._pipes:
-            pipe.cancel()
-        await asyncio.gather(*self._joined, return_exceptions=True)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._joined.add(task)
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        ends = (writer.transport, far_writer.transport)
-        pipes = [
-            asyncio.ensure_future(self._pump(reader, far_writer, True)),
-            asyncio.ensure_future(self._pump(far_reader, writer, False)),
-        ]
-        self._pipes.update(pipes)
-        await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.close()  # not aborted: what was let through shall arrive
-        for pipe in pipes:
-            pipe.cancel()
-        await asyncio.gather(*pipes, return_exceptions=True)
-        self._pipes.difference_update(pipes)
-        self._joined.discard(task)
-
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: bool
-    ) -> None:
-        while data := await reader.read(1 << 16):
-            left = self._left[up]
-            cut = left is not None and len(data) >= left
-            if left is not None:
-                data = data[:left]
-                self._left[up] = None if cut else left - len(data)
-            self._seen[up] += len(data)
-            writer.write(data)
-            await writer.drain()
-            if cut:
-                self.cuts += 1
-                return
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from supersoniq.core import ops
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown
 from supersoniq.core.messages import prepare
 from supersoniq.core.ops import Outcome, Settlement
+from tests.backends.cutting import Cutter
 from tests.backends.redis_server import RedisServer, needs_server
 from tests.backends.redis_work import contents, put
-from tests.backends.served import Cutter
 from tests.backends.test_redis_server import free_port
 
 pytestmark = needs_server

@@ -22,7 +22,8 @@ from supersoniq.backends.remote import RemoteBackend, shared
 from supersoniq.backends.remote.http import HttpTransport
 from supersoniq.core import ops
 from supersoniq.core.errors import InvalidArgument, SupersoniqError
-from tests.backends.served import Cutter, House, reach, tls
+from tests.backends.cutting import cuttable
+from tests.backends.served import House, reach, tls
 
 FRONT = (
     b'{"name":"supersoniq","version":"9","durability":"disk",'
@@ -208,11 +209,7 @@ def test_large_requests_and_answers(door: str) -> None:
 
 def test_one_connection_for_all_and_who_gives_up_hinders_nobody() -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, "2") as broker,
-        ):
+        async with cuttable("2") as (house, cutter, broker):
             assert isinstance(broker.backend, RemoteBackend)
             transport = broker.backend.transport
             assert isinstance(transport, HttpTransport)
@@ -238,11 +235,7 @@ def test_streams_that_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h2.connection.H2Connection, "HIGHEST_ALLOWED_STREAM_ID", 9)
 
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, "2") as broker,
-        ):
+        async with cuttable("2") as (_house, cutter, broker):
             queue = broker.queue("q")
             for n in range(20):
                 await queue.publish(f"{n}")

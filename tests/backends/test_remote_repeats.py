@@ -10,8 +10,8 @@ import supersoniq
 from supersoniq import (
     OutcomeUnknown,
 )
-from supersoniq.backends.memory import MemoryBackend
-from tests.backends.served import DOORS, Cutter, House, reach
+from tests.backends.cutting import cuttable
+from tests.backends.served import DOORS
 
 pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
@@ -19,11 +19,7 @@ pytestmark = pytest.mark.usefixtures("in_a_hurry")
 @pytest.mark.parametrize("door", DOORS)
 def test_whose_message_a_repeated_publish_finds(door: str) -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, door) as broker,
-        ):
+        async with cuttable(door) as (house, cutter, broker):
             queue = broker.queue("q")
             first = await house.broker.queue("q").publish("x", key="k")
             await queue.stats()
@@ -47,11 +43,7 @@ def test_whose_message_a_repeated_publish_finds(door: str) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_a_key_that_may_be_forgotten_is_no_reason_to_try_again(door: str) -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, door) as broker,
-        ):
+        async with cuttable(door) as (_house, cutter, broker):
             for window in (0, 1, 29):
                 queue = broker.queue("q", dedup_window=window)
                 before = (await queue.stats()).published
@@ -66,11 +58,7 @@ def test_a_key_that_may_be_forgotten_is_no_reason_to_try_again(door: str) -> Non
 @pytest.mark.parametrize("door", DOORS)
 def test_what_may_not_be_repeated_is_not(door: str) -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, door) as broker,
-        ):
+        async with cuttable(door) as (_house, cutter, broker):
             queue = broker.queue("q")
             ids = [(await queue.publish(f"{n}")).id for n in range(3)]
             for call in (

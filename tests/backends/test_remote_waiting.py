@@ -18,7 +18,8 @@ from supersoniq.adapters.http.native import Server
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.backends.remote import RemoteBackend, stirs
 from supersoniq.core import ops
-from tests.backends.served import DOORS, Cutter, House, reach
+from tests.backends.cutting import cuttable
+from tests.backends.served import DOORS, House, reach
 
 
 def ear(broker: supersoniq.Broker) -> stirs.Stirs:
@@ -30,11 +31,7 @@ def ear(broker: supersoniq.Broker) -> stirs.Stirs:
 @pytest.mark.parametrize("door", DOORS)
 def test_waiting_is_cheap_and_wakes_at_once(door: str) -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, door) as broker,
-        ):
+        async with cuttable(door) as (house, cutter, broker):
             here = house.broker.queue("q")
             queue = broker.queue("q")
             waiting = asyncio.ensure_future(queue.get())
@@ -62,11 +59,7 @@ def test_waiting_is_cheap_and_wakes_at_once(door: str) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_many_queues_share_a_stream(door: str) -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, door) as broker,
-        ):
+        async with cuttable(door) as (house, cutter, broker):
             names = [f"{n}-{'x' * 120}" for n in range(200)]
             waiting = [asyncio.ensure_future(broker.queue(name).get()) for name in names[:100]]
             await asyncio.sleep(0.3)
@@ -101,11 +94,7 @@ def test_a_publish_while_the_stream_is_made_is_not_missed(door: str) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_streams_that_break_all_the_time(door: str) -> None:
     async def main() -> None:
-        async with (
-            House(MemoryBackend()) as house,
-            Cutter(house.port) as cutter,
-            reach(cutter.url, door) as broker,
-        ):
+        async with cuttable(door) as (house, cutter, broker):
             queue = broker.queue("q")
             await queue.stats()
             for n in range(60):

@@ -22,7 +22,7 @@ import supersoniq
 from supersoniq.adapters.http.described import Body, Described, Gives, description_of
 from supersoniq.adapters.http.endpoint import Handler
 from supersoniq.adapters.http.limits import Limits
-from supersoniq.adapters.http.media import NDJSON, PROBLEM, SSE
+from supersoniq.adapters.http.media import JSON, NDJSON, PROBLEM, SSE
 from supersoniq.adapters.http.schemas import PLACE, Schema, Schemas
 from supersoniq.core import errors
 from supersoniq.wire.bounds import MessageId, QueueName
@@ -168,7 +168,7 @@ class _Document:
             return {"schema": {}}
         schema = self._schemas.of(what)
         if kind == SSE:
-            return {"schema": schema}  # of each event's data
+            return {"schema": _event(schema)}
         if kind == NDJSON:
             return {"schema": {"type": "array", "items": schema}}
         return {"schema": schema}
@@ -270,6 +270,22 @@ def _words(handler: Any) -> str:
     text = inspect.getdoc(handler) or ""
     text = re.sub(r"^``[A-Z]+ [^`]*``(: )?", "", text).partition("\n\nRaises:")[0]
     return (text[:1].upper() + text[1:]).replace("``", "`")
+
+
+def _event(data: dict[str, Any]) -> dict[str, Any]:
+    """One server-sent event, whose fields are those that the HTML standard (9.2.5) has."""
+    told = {"type": "string", "contentMediaType": JSON, "contentSchema": data}
+    return {
+        "type": "object",
+        "description": "Each event of the stream.",
+        "properties": {
+            "event": {"type": "string", "description": "The `kind`."},
+            "id": {"type": "string", "description": "The `offset`.", "pattern": "^[0-9]+$"},
+            "retry": {"type": "integer", "description": "Milliseconds; of the first."},
+            "data": told,
+        },
+        "required": ["event", "id", "data"],
+    }
 
 
 def _header(name: str) -> dict[str, Any]:

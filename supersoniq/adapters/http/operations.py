@@ -118,10 +118,10 @@ async def stirs(exchange: Exchange) -> None:
     """
     exchange.no_query()
     asked = decode.convert(await exchange.json(), StirsRequest)
-    names = {checks.queue_name(name) for name in asked.queues}
-    if not 0 < len(names) <= exchange.limits.max_batch:
+    if not 0 < len(asked.queues) <= exchange.limits.max_batch:
         rule = f"takes 1 to {exchange.limits.max_batch} queues"
-        raise InvalidArgument("queues", len(names), rule)
+        raise InvalidArgument("queues", len(asked.queues), rule)
+    names = {checks.queue_name(name) for name in asked.queues}
     engine = exchange.engine
     ear = Ear()
     stop = ear.attend(engine, names)
