@@ -15,6 +15,7 @@ from supersoniq.cli import (
     health,
     look,
     manage,
+    move,
     publish,
     serve,
     stats,
@@ -70,6 +71,7 @@ for each in (
     manage.purge,
     manage.pause,
     manage.resume,
+    move.move,
     token.token,
     bench.bench,
 ):

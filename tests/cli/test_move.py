@@ -1,0 +1,115 @@
+"""``supersoniq move``: between any two stores, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+from contextlib import ExitStack
+
+import pytest
+
+import supersoniq
+import supersoniq.sync
+from tests.backends.redis_server import needs_server
+from tests.cli.moves import STORES, move_and_kill, store
+from tests.cli.shell import Shell, on_a_terminal
+from tests.moving import fill, on_a_loop, seen
+
+PAIRS = [
+    pytest.param(one, two, marks=[needs_server] if "redis" in (one, two) else [])
+    for one in STORES
+    for two in STORES
+]
+A, B = "sqlite:///a.db", "sqlite:///b.db"
+
+
+@pytest.mark.parametrize(("one", "two"), PAIRS)
+@on_a_loop
+async def test_from_any_store_to_any_other(shell: Shell, one: str, two: str) -> None:
+    with ExitStack() as stack:
+        source, target = (stack.enter_context(store(shell, kind)) for kind in (one, two))
+        async with supersoniq.connect(source) as broker:
+            number = await fill(broker)
+            before = await seen(broker)
+        [told] = await asyncio.to_thread(shell.lines, "move", source, target, "--queue", "q")
+        assert told == {
+            "queue": "q", "into": "q", "ending": "done", "moved": number, "stored": number,
+            "held": 0, "damaged": 0, "both": 0,
+        }  # fmt: skip
+        async with supersoniq.connect(target) as broker:
+            assert await seen(broker) == before
+        back = ("move", target, source, "--queue", "q", "--into", "home")
+        [again] = await asyncio.to_thread(shell.lines, *back)
+        assert again["moved"] == number
+        async with supersoniq.connect(source) as broker:
+            assert await seen(broker, "home") == before
+            assert await seen(broker) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("sqlite", "memory"), pytest.param("redis", "sqlite", marks=needs_server)]
+)
+@on_a_loop
+async def test_killed_and_given_again_it_goes_on(shell: Shell, one: str, two: str) -> None:
+    with ExitStack() as stack:
+        source, target = (stack.enter_context(store(shell, kind)) for kind in (one, two))
+        await move_and_kill(shell, source, target, 4, random.Random(one))
+
+
+def test_all_queues(shell: Shell) -> None:
+    for name in ("a", "b", "c"):
+        shell.lines("publish", "x", "-b", A, "--queue", name)
+    told = shell.lines("move", A, B, "--all")
+    assert [(each["queue"], each["moved"]) for each in told] == [("a", 1), ("b", 1), ("c", 1)]
+    assert shell.ask("move", A, B, "--all", "--into", "d").exit_code == 2
+
+
+def test_what_consumers_hold_and_ctrl_c(shell: Shell) -> None:
+    with supersoniq.sync.connect(A) as broker:
+        queue = broker.queue()
+        queue.publish("x")
+        held = queue.get(wait=0)
+        assert held is not None
+        result = shell.ask("move", A, B, "--wait", "0", "--json")
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)["ending"] == "held"
+        assert not queue.stats().paused
+        mover = shell.start("move", A, B)
+        shell.until(lambda: queue.stats().paused)
+        out, err = shell.end(mover, signal.SIGINT)
+        assert mover.returncode == 130, err
+        assert json.loads(out)["ending"] == "stopped"
+        assert not queue.stats().paused
+        held.ack()
+    [told] = shell.lines("move", A, B)
+    assert (told["ending"], told["moved"]) == ("done", 0)
+
+
+def test_what_it_refuses(shell: Shell) -> None:
+    def refused(*words: str) -> str:
+        result = shell.ask("move", *words)
+        assert result.exit_code == 1, result.output
+        return result.stderr
+
+    assert "no such file" in refused(A, B)
+    shell.lines("publish", "x", "-b", A)
+    assert "is the very queue that is to be moved\n" in refused(A, A)
+    assert "name the server that holds it" in refused(A, "memory://")
+    assert "name the server that holds it" in refused("memory://", A)
+    assert "nobody" in refused(A, B, "--queue", "nobody")
+    assert "the store is unavailable" in refused(A, "http://127.0.0.1:9")
+    [stats] = shell.lines("stats", "-b", A)
+    assert (stats["ready"], stats["paused"]) == (1, False)
+
+
+def test_it_says_what_to_do_next(shell: Shell) -> None:
+    for n in range(3):
+        shell.lines("publish", f"{n}", "-b", A)
+    shown = on_a_terminal(shell, "move", A, B)
+    assert "Moving default" in shown
+    assert "3 messages" in shown
+    said = " ".join(shown.split())
+    assert "Moved 3 messages of queue 'default' to 'default' in sqlite:///b.db; " in said
+    assert "'default' stays paused" in said
