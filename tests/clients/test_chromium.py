@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 import supersoniq.sync
+from tests.clients.browser import browsing
 from tests.clients.served import PATIENCE, Served, needs, served
 
 pytestmark = needs("chromium", "google-chrome")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = Path(__file__).parent / "pages"
 
 
@@ -48,15 +39,6 @@ def trusting(*files: Path) -> str:
         raw = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         pins.append(base64.b64encode(hashlib.sha256(raw).digest()).decode())
     return f"--ignore-certificate-errors-spki-list={','.join(pins)}"
-
-
-@contextmanager
-def browsing(tools: Playwright, *flags: str) -> Iterator[Browser]:
-    browser = tools.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
-    try:
-        yield browser
-    finally:
-        browser.close()
 
 
 @pytest.fixture(scope="module")
