@@ -47,10 +47,12 @@ def certificate(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def running(folder: Path, *words: str, secure: bool = False) -> AsyncIterator[Program]:
-    """Run it on a file in a folder."""
+async def running(
+    folder: Path, *words: str, secure: bool = False, store: str | None = None
+) -> AsyncIterator[Program]:
+    """Run it on a store, or on a file in a folder."""
     tls = ("--certfile", certificate(folder)) if secure else ()
-    store = f"sqlite:///{folder}/store.db"
+    store = store or f"sqlite:///{folder}/store.db"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-m", "supersoniq",
         "serve", "--port", "0", "--backend", store, *tls, *words,

@@ -10,86 +10,39 @@ and the history of all that was called and answered must be one that a correct q
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from supersoniq.backends.sqlite import SqliteBackend
-from supersoniq.core import ops
-from supersoniq.core.ops import Outcome
-from supersoniq.core.states import Status
 from supersoniq.testing.history import check, read
 from supersoniq.testing.recorder import Recorder
 from tests.soak import workers
 from tests.soak.conftest import scaled
+from tests.soak.nursery import Nursery
 
-ROOT = Path(__file__).parent.parent.parent
 ROLES = ("publish", "publish", "consume", "consume")
-
-
-class Nursery:
-    """The program that forks workers, and the pipe with their history."""
-
-    def __init__(self, path: Path) -> None:
-        self.lines: list[str] = []
-        read_end, write_end = os.pipe()
-        self._program = subprocess.Popen(
-            [sys.executable, "-m", "tests.soak.workers", str(path), str(write_end)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            pass_fds=[write_end],
-        )  # fmt: skip
-        os.close(write_end)
-        self._reader = threading.Thread(target=self._read, args=(read_end,))
-        self._reader.start()
-        self._made = 0
-
-    def _read(self, read_end: int) -> None:
-        with os.fdopen(read_end) as stream:
-            self.lines += stream
-
-    def fork(self, role: str) -> int:
-        """Start a worker and give its process id."""
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._made += 1
-        self._program.stdin.write(f"{role} {role}{self._made}\n")
-        self._program.stdin.flush()
-        return int(self._program.stdout.readline())
-
-    def close(self) -> list[str]:
-        """End it, once every worker is dead, and give the history."""
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.close()
-        self._program.wait(30)
-        self._program.stdout.close()
-        self._reader.join(30)
-        return self.lines
 
 
 def kill_again_and_again(path: Path, cycles: int, seed: int) -> list[str]:
     rng = random.Random(seed)
-    nursery = Nursery(path)
-    alive = [(role, nursery.fork(role)) for role in ROLES]
+    nursery = Nursery()
+    url = f"sqlite:///{path}"
+    alive = [nursery.fork(role, url) for role in ROLES]
     try:
         for cycle in range(cycles):
             time.sleep(0.004 + rng.random() * 0.06)
             doomed = list(alive) if cycle % 10 == 9 else [rng.choice(alive)]
-            for role, worker in doomed:
-                os.kill(worker, signal.SIGKILL)
-                alive.remove((role, worker))
-            alive += [(role, nursery.fork(role)) for role, _ in doomed]
+            for worker in doomed:
+                nursery.kill(worker)
+                alive.remove(worker)
+            alive += [nursery.fork(worker.role, url) for worker in doomed]
     finally:
-        for _, worker in alive:
-            os.kill(worker, signal.SIGKILL)
+        for worker in alive:
+            nursery.kill(worker)
     return nursery.close()
 
 
@@ -99,25 +52,7 @@ async def drain(path: Path) -> str:
     backend = SqliteBackend(path)
     await backend.open()
     with history.open("w") as stream:
-        recorder = Recorder(stream, "drain")
-        end = time.monotonic() + 2 * workers.LEASE + 1
-        while time.monotonic() < end:
-            leases = await workers.take(backend, recorder, 20)
-            for lease in leases:
-                await workers.settle(backend, recorder, lease, Outcome.ACK)
-            if not leases:
-                await asyncio.sleep(0.05)
-        left = {status: [] for status in Status}  # type: dict[Status, list[str]]
-        after = None
-        while page := await workers.do(backend, ops.Browse(workers.QUEUE, None, after, 1000)):
-            assert isinstance(page, list)
-            for message in page:
-                left[message.status].append(message.id)
-            after = int(page[-1].id.replace("-", ""), 16)
-        assert not left[Status.READY]
-        assert not left[Status.LEASED]
-        assert not left[Status.SCHEDULED]
-        recorder.final(ready=[], dead=left[Status.DEAD])
+        await workers.drain(backend, Recorder(stream, "drain"))
     await backend.close()
     return history.read_text()
 

@@ -1,10 +1,11 @@
-"""Publishers and consumers on one SQLite file, made to be killed.
+"""Publishers and consumers on one store, made to be killed.
 
-This is a program: a *nursery*, which imports everything once and then forks a worker for each line
-of its input, ``role name``, and prints the worker's process id. (Forking a process with threads or
-an event loop would be asking for trouble; this one has neither.) Workers write their history to the
-file descriptor given, a pipe to whoever started the nursery. Lines are shorter than the 4,096 bytes
-which a pipe takes in one piece (POSIX), so a kill cuts none in two and none are mixed.
+This is a program, run by ``nursery``: it imports everything once and then forks a worker for each
+line of its input, ``role name url``, and prints the worker's process id. (Forking a process with
+threads or an event loop would be asking for trouble; this one has neither.) Workers write their
+history to the file descriptor given, a pipe to whoever started the nursery. Lines are shorter than
+the 4,096 bytes which a pipe takes in one piece (POSIX), so a kill cuts none in two and none are
+mixed.
 """
 
 from __future__ import annotations
@@ -13,22 +14,30 @@ import asyncio
 import os
 import random
 import sys
+import time
 import warnings
+from collections.abc import Callable
 
-from supersoniq.backends.sqlite import SqliteBackend
+from supersoniq.backends import remote, sqlite
 from supersoniq.core import ops
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown, SupersoniqError
+from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Lease, prepare
 from supersoniq.core.ops import AnyOp, Outcome, Settlement
+from supersoniq.core.states import Status
+from supersoniq.port import Backend
 from supersoniq.testing.recorder import Recorder
 
 QUEUE = "q"
 LEASE = 0.5
 POLICY = {"lease": LEASE, "max_deliveries": 0, "keep_dead": 86_400}
-KEYS = 5
+STORES: dict[str, Callable[[str], Backend]] = {
+    "sqlite": sqlite.connect, "http": remote.connect, "ws": remote.connect,
+}  # fmt: skip
+"""Without the registry: a worker that looks for plugins first would be killed before it works."""
 
 
-async def do(backend: SqliteBackend, op: AnyOp) -> object:
+async def do(backend: Backend, op: AnyOp) -> object:
     """One operation's answer, or its error raised."""
     (answer,) = await backend.execute([op])
     if isinstance(answer, SupersoniqError):
@@ -36,7 +45,7 @@ async def do(backend: SqliteBackend, op: AnyOp) -> object:
     return answer
 
 
-async def publish_for_ever(backend: SqliteBackend, recorder: Recorder, name: str) -> None:
+async def publish_for_ever(backend: Backend, recorder: Recorder, name: str) -> None:
     rng = random.Random(name)
     made = 0
     while True:
@@ -64,7 +73,7 @@ async def publish_for_ever(backend: SqliteBackend, recorder: Recorder, name: str
         await asyncio.sleep(rng.random() * 0.002)
 
 
-async def consume_for_ever(backend: SqliteBackend, recorder: Recorder, name: str) -> None:
+async def consume_for_ever(backend: Backend, recorder: Recorder, name: str) -> None:
     rng = random.Random(name)
     while True:
         leases = await take(backend, recorder, rng.choice((1, 2, 8)))
@@ -83,7 +92,7 @@ async def consume_for_ever(backend: SqliteBackend, recorder: Recorder, name: str
             await asyncio.sleep(0.002)
 
 
-async def take(backend: SqliteBackend, recorder: Recorder, limit: int) -> list[Lease]:
+async def take(backend: Backend, recorder: Recorder, limit: int) -> list[Lease]:
     """Take and record."""
     number = recorder.invoke("take")
     try:
@@ -108,7 +117,7 @@ async def take(backend: SqliteBackend, recorder: Recorder, limit: int) -> list[L
 
 
 async def settle(
-    backend: SqliteBackend, recorder: Recorder, lease: Lease, outcome: Outcome, delay: int = 0
+    backend: Backend, recorder: Recorder, lease: Lease, outcome: Outcome, delay: int = 0
 ) -> bool:
     """Settle and record; says whether it was done."""
     receipt = lease.receipt
@@ -129,10 +138,34 @@ async def settle(
     return True
 
 
-async def work(path: str, role: str, name: str, pipe: int) -> None:
+async def drain(backend: Backend, recorder: Recorder) -> None:
+    """Take and ack all that is left, and write down what is there in the end."""
+    end = time.monotonic() + 2 * LEASE + 1
+    while time.monotonic() < end:
+        leases = await take(backend, recorder, 20)
+        for lease in leases:
+            await settle(backend, recorder, lease, Outcome.ACK)
+        if leases:
+            end = max(end, time.monotonic() + 2 * LEASE)
+        else:
+            await asyncio.sleep(0.05)
+    left: dict[Status, list[str]] = {status: [] for status in Status}
+    after = None
+    while page := await do(backend, ops.Browse(QUEUE, None, after, 1000)):
+        assert isinstance(page, list)
+        for message in page:
+            left[message.status].append(message.id)
+        after = parse_id(page[-1].id)
+    assert not left[Status.READY]
+    assert not left[Status.LEASED]
+    assert not left[Status.SCHEDULED]
+    recorder.final(ready=[], dead=left[Status.DEAD])
+
+
+async def work(url: str, role: str, name: str, pipe: int) -> None:
     """Open the store and go on until killed."""
     recorder = Recorder(os.fdopen(pipe, "w"), name)
-    backend = SqliteBackend(path)
+    backend = STORES[url.partition(":")[0]](url)
     await backend.open()
     await do(backend, ops.Configure(QUEUE, POLICY))
     forever = publish_for_ever if role == "publish" else consume_for_ever
@@ -141,7 +174,7 @@ async def work(path: str, role: str, name: str, pipe: int) -> None:
 
 def main() -> None:
     """The nursery."""
-    path, pipe = sys.argv[1], int(sys.argv[2])
+    pipe = int(sys.argv[1])
     warnings.simplefilter("ignore")
     for line in sys.stdin:
         while True:  # those killed meanwhile
@@ -150,11 +183,11 @@ def main() -> None:
                     break
             except ChildProcessError:
                 break
-        role, name = line.split()
+        role, name, url = line.split()
         child = os.fork()
         if child == 0:
             sys.stdin.close()
-            asyncio.run(work(path, role, name, pipe))
+            asyncio.run(work(url, role, name, pipe))
             os._exit(0)
         print(child, flush=True)
 
