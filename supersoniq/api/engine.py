@@ -109,6 +109,7 @@ class Engine:
         recipient: str | None = None,
         duration: int | None = None,
         wait: float | None = 0,
+        max_bytes: int | None = None,
     ) -> Batch:
         """Lease up to ``limit`` messages as soon as there is one.
 
@@ -118,15 +119,16 @@ class Engine:
             recipient: whose messages, beside the unaddressed ones.
             duration: of the leases in milliseconds; ``None``: the queue's.
             wait: seconds to wait for the first; ``None``: for ever; 0: not at all.
+            max_bytes: of content, after which no more are given; ``None``: ``limit`` alone counts.
 
         Raises:
             Closed: the broker is or was closed meanwhile.
             SupersoniqError: looking failed.
         """
-        batch = self.take_now(queue, limit, recipient, duration)
+        batch = self.take_now(queue, limit, recipient, duration, max_bytes)
         if batch is not None and (batch.leases or wait == 0):
             return batch
-        return await self.wait(queue, limit, recipient, duration, wait)
+        return await self.wait(queue, limit, recipient, duration, wait, max_bytes)
 
     def wait(
         self,
@@ -135,22 +137,28 @@ class Engine:
         recipient: str | None,
         duration: int | None,
         wait: float | None,
+        max_bytes: int | None = None,
     ) -> Awaitable[Batch]:
         """Stand in line for what ``take`` gives: for who has just found nothing by ``take_now``.
 
         Raises:
             Closed: the broker is closed.
         """
-        key = RoomKey(queue, recipient, duration)
+        key = RoomKey(queue, recipient, duration, max_bytes is not None)
         room = self._rooms.get(key)
         if room is None:
             if self._closing:
                 raise Closed("the broker")
             room = self._rooms[key] = WaitingRoom(self, key, self._drop)
-        return room.take(limit, wait)
+        return room.take(limit, wait, max_bytes)
 
     def take_now(
-        self, queue: str, limit: int, recipient: str | None, duration: int | None
+        self,
+        queue: str,
+        limit: int,
+        recipient: str | None,
+        duration: int | None,
+        max_bytes: int | None = None,
     ) -> Batch | None:
         """Lease what a direct backend has; ``None`` if it is not direct, or others wait in line.
 
@@ -159,12 +167,15 @@ class Engine:
         """
         direct = self.direct
         # Making the key of a room takes longer than looking whether there is any.
-        if direct is None or (self._rooms and RoomKey(queue, recipient, duration) in self._rooms):
+        if direct is None:
+            return None
+        bounded = max_bytes is not None
+        if self._rooms and RoomKey(queue, recipient, duration, bounded) in self._rooms:
             return None
         if self._closing:
             raise Closed("the broker")
         asked = self.time()
-        taken: Taken = direct(Take(queue, limit, recipient, duration))
+        taken: Taken = direct(Take(queue, limit, recipient, duration, max_bytes))
         return Batch(taken.leases, taken.length, asked)
 
     def lease_now(self, queue: str) -> tuple[Lease, int] | None:

@@ -26,6 +26,8 @@ __all__ = ["Batch", "RoomKey", "WaitingRoom"]
 
 MOST = 10_000
 """Messages in one ``Take``."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes in one ``Take``, where those who wait have a bound: together they are not to have more."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +46,8 @@ class RoomKey(NamedTuple):
     queue: str
     recipient: str | None
     duration: int | None
+    bounded: bool = False
+    """Whether each says how many bytes it takes."""
 
 
 class Looker(Protocol):
@@ -63,6 +67,7 @@ class Looker(Protocol):
 
 class _Waiter(NamedTuple):
     limit: int
+    max_bytes: int | None
     once: int | None
     """Wants to know now: gets an empty batch rather than wait, after the look of this number."""
     future: asyncio.Future[Batch]
@@ -95,15 +100,17 @@ class WaitingRoom:
         self._timer: asyncio.TimerHandle | None = None
         self._deaf = engine.listen(key.queue, self._look)
 
-    async def take(self, limit: int, wait: float | None) -> Batch:
+    async def take(self, limit: int, wait: float | None, max_bytes: int | None = None) -> Batch:
         """Up to ``limit`` leases as soon as there is one; none after ``wait`` seconds.
+
+        With ``max_bytes``, which all of a bounded room have, it gives no more once it has so many.
 
         Raises:
             SupersoniqError: looking failed.
         """
         # The look that is under way may have seen the queue before now; the next one has not.
         once = self._looks + 1 if wait == 0 else None
-        waiter = _Waiter(limit, once, self._loop.create_future())
+        waiter = _Waiter(limit, max_bytes, once, self._loop.create_future())
         self._waiters.append(waiter)
         timeout = None
         if wait:
@@ -145,7 +152,10 @@ class WaitingRoom:
         wanted = self._waiters[0].limit
         if len(self._waiters) > 1:
             wanted = min(sum(waiter.limit for waiter in self._waiters), MOST)
-        op = Take(self._key.queue, wanted, self._key.recipient, self._key.duration)
+        room = None
+        if self._key.bounded:
+            room = min(sum(waiter.max_bytes or 0 for waiter in self._waiters), MOST_BYTES)
+        op = Take(self._key.queue, wanted, self._key.recipient, self._key.duration, room)
         self._engine.submit(op, self._got, self._failed)
 
     def _got(self, taken: Taken) -> None:
@@ -157,6 +167,8 @@ class WaitingRoom:
             if waiter.future.done():
                 continue
             share = leases[given : given + waiter.limit]
+            if waiter.max_bytes is not None:
+                share = _up_to(share, waiter.max_bytes)
             given += len(share)
             waiter.future.set_result(Batch(share, taken.length, self._asked))
         if given < len(leases):
@@ -208,3 +220,12 @@ class WaitingRoom:
             self._timer = None
         self._deaf()
         self._empty(self._key, self)
+
+
+def _up_to(leases: list[Lease], size: int) -> list[Lease]:
+    """The first of them that together have so many bytes."""
+    for count, lease in enumerate(leases, 1):
+        size -= len(lease.record.content)
+        if size <= 0:
+            return leases[:count]
+    return leases

@@ -136,17 +136,26 @@ class Flow(Places):
 
     # Leasing.
 
-    def take(self, limit: int, recipient: str | None, duration: int | None, now: int) -> Taken:
+    def take(
+        self,
+        limit: int,
+        recipient: str | None,
+        duration: int | None,
+        now: int,
+        max_bytes: int | None = None,
+    ) -> Taken:
         """Lease up to ``limit`` messages. O(1) each, O(log r) for those that had come back."""
         now = self.tick(now)
         if self._paused_until is not None:
             return Taken([], self._wake_in(now))
         line = self._addressed.get(recipient) if recipient is not None else None
-        if line is None:
+        if line is not None:
+            records = self._pop_merged(line, limit, max_bytes)
+            self._close_line(recipient, line)
+        elif max_bytes is None or limit == 1:
             records = self._line.pop_many(limit)
         else:
-            records = self._pop_merged(line, limit)
-            self._close_line(recipient, line)
+            records = self._pop_up_to(limit, max_bytes)
         if not records:
             return Taken([], self._wake_in(now))
         length = self._terms.lease if duration is None else duration
@@ -167,10 +176,20 @@ class Flow(Places):
                 self._tell(Move.LEASE, record, now)
         return Taken(leases, self._wake_in(now), length)
 
-    def _pop_merged(self, line: Line, limit: int) -> list[Record]:
+    def _pop_up_to(self, limit: int, max_bytes: int) -> list[Record]:
+        """The next unaddressed messages, until they have so many bytes of content."""
+        records: list[Record] = []
+        pop = self._line.pop
+        while len(records) < limit and max_bytes > 0 and (record := pop()) is not None:
+            records.append(record)
+            max_bytes -= len(record.content)
+        return records
+
+    def _pop_merged(self, line: Line, limit: int, max_bytes: int | None) -> list[Record]:
         """The next of two lines together: a recipient's own messages and the unaddressed."""
         records: list[Record] = []
-        while len(records) < limit:
+        size = 0
+        while len(records) < limit and (max_bytes is None or size < max_bytes):
             own, common = line.head(), self._line.head()
             if own is None and common is None:
                 break
@@ -181,6 +200,7 @@ class Flow(Places):
             record = line.pop() if mine else self._line.pop()
             assert record is not None
             records.append(record)
+            size += len(record.content)
         return records
 
     # Settling.

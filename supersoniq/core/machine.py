@@ -80,7 +80,7 @@ class Machine:
         found = self.queues.get(op.queue)
         if found is None:
             return ops.Taken([])
-        return found.take(op.limit, op.recipient, op.duration, now)
+        return found.take(op.limit, op.recipient, op.duration, now, op.max_bytes)
 
     def _settle(self, op: ops.Settle, now: int) -> list[ops.Verdict]:
         found = self.queues.get(op.queue)

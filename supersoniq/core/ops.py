@@ -102,6 +102,9 @@ class Take(Op, frozen=True):
     recipient: str | None = None
     duration: int | None = None
     """Milliseconds; ``None``: the queue's lease."""
+    max_bytes: int | None = None
+    """Give no more once what is given has about so many bytes of content, 1 or more; what would
+    have come next stays ready. ``None``: only ``limit`` counts, and what the store can hold."""
 
 
 class Settle(Op, frozen=True):

@@ -45,11 +45,18 @@ class CheckedQueue(QueueMachine):
             record.details = msgspec.structs.replace(record.details, checksum=checksum)
         return imported
 
-    def take(self, limit: int, recipient: str | None, duration: int | None, now: int) -> ops.Taken:
+    def take(
+        self,
+        limit: int,
+        recipient: str | None,
+        duration: int | None,
+        now: int,
+        max_bytes: int | None = None,
+    ) -> ops.Taken:
         """Lease what is whole, and set aside what is not."""
         good: list[Lease] = []
         while True:
-            taken = super().take(limit - len(good), recipient, duration, now)
+            taken = super().take(limit - len(good), recipient, duration, now, max_bytes)
             whole = [lease for lease in taken.leases if self.is_whole(lease.record)]
             good += whole
             for lease in taken.leases:

@@ -116,13 +116,16 @@ class TakeIn(OpIn, tag="take"):
     limit: int = 1
     recipient: Recipient | None = None
     lease: LeaseTime | None = None
+    max_bytes: int | None = None
 
     def op(self) -> ops.AnyOp:
         checks.integer("limit", self.limit, 1, checks.MAX_BATCH)
+        if self.max_bytes is not None:
+            checks.integer("max_bytes", self.max_bytes, 1, 2**53)
         if self.recipient is not None:
             checks.label("recipient", self.recipient, checks.MAX_SUBJECT)
         length = milliseconds("lease", self.lease, MIN_LEASE, MAX_LEASE)
-        return ops.Take(self._on(), self.limit, self.recipient, length)
+        return ops.Take(self._on(), self.limit, self.recipient, length, self.max_bytes)
 
 
 class SettleIn(OpIn, tag="settle"):
@@ -414,7 +417,13 @@ def _browse(op: ops.Browse) -> In:
 
 def _take(op: ops.Take) -> In:
     lease = seconds(op.duration)
-    return TakeIn(queue=op.queue, limit=op.limit, recipient=op.recipient, lease=lease)
+    return TakeIn(
+        queue=op.queue,
+        limit=op.limit,
+        recipient=op.recipient,
+        lease=lease,
+        max_bytes=op.max_bytes,
+    )
 
 
 _WRITTEN: dict[type[Any], Callable[[Any], In]] = {

@@ -94,22 +94,33 @@ class Guarded(Engine):
         recipient: str | None = None,
         duration: int | None = None,
         wait: float | None = 0,
+        max_bytes: int | None = None,
     ) -> Batch:
         """Lease messages, if the caller may, for as long as its token holds."""
         self.permitted(Take(queue, limit, recipient, duration))
         left = max(self.caller.expires - self._now(), 0.0)
         patience = left if wait is None else min(wait, left)
         batch = await self._engine.take(
-            queue, limit, recipient=recipient, duration=duration, wait=patience
+            queue,
+            limit,
+            recipient=recipient,
+            duration=duration,
+            wait=patience,
+            max_bytes=max_bytes,
         )
         return self._in_time(batch)
 
     def take_now(
-        self, queue: str, limit: int, recipient: str | None, duration: int | None
+        self,
+        queue: str,
+        limit: int,
+        recipient: str | None,
+        duration: int | None,
+        max_bytes: int | None = None,
     ) -> Batch | None:
         """Lease what a direct backend has, if the caller may."""
         self.permitted(Take(queue, limit, recipient, duration))
-        return self._engine.take_now(queue, limit, recipient, duration)
+        return self._engine.take_now(queue, limit, recipient, duration, max_bytes)
 
     def wait(
         self,
@@ -118,9 +129,17 @@ class Guarded(Engine):
         recipient: str | None,
         duration: int | None,
         wait: float | None,
+        max_bytes: int | None = None,
     ) -> Awaitable[Batch]:
         """Stand in line, if the caller may."""
-        return self.take(queue, limit, recipient=recipient, duration=duration, wait=wait)
+        return self.take(
+            queue,
+            limit,
+            recipient=recipient,
+            duration=duration,
+            wait=wait,
+            max_bytes=max_bytes,
+        )
 
     def lease_now(self, queue: str) -> tuple[Lease, int] | None:
         """Nothing: asked in this way, nobody would be asked who it is."""

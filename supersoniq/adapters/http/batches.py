@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from supersoniq.api.engine import Engine
 from supersoniq.clock import SystemClock
@@ -88,6 +89,7 @@ class Batch:
         for wave in _waves(steps):
             if self._room <= 0:
                 return  # the client sees that answers are missing, and asks again
+            wave = self._bounded(wave)
             for op, result in zip(wave, await self._wave(wave), strict=True):
                 if isinstance(result, SupersoniqError) or isinstance(op, SupersoniqError):
                     self._results.append(Answer(error=Fault.of(result)))
@@ -95,6 +97,17 @@ class Batch:
                     fitting = self._fitting(op, result)
                     raw = msgspec.Raw(self._encode(spelled(op, fitting)))
                     self._results.append(Answer(ok=raw))
+
+    def _bounded(self, wave: list[Step]) -> list[Step]:
+        """The same, with takes that read no more than there may be room for."""
+        takes = sum(isinstance(step, Take) for step in wave)
+        share = max(self._room // max(takes, 1), 1)
+        return [
+            replace(step, max_bytes=min(step.max_bytes or share, share))
+            if isinstance(step, Take) and step.limit > 1
+            else step
+            for step in wave
+        ]
 
     def abandon(self) -> None:
         """The answer does not reach anybody: give back what was leased, now and later."""

@@ -66,7 +66,12 @@ async def lease(exchange: Exchange) -> None:
 
     def take(seconds: float) -> Coroutine[Any, Any, Batch]:
         return engine.take(
-            queue, asked.limit, recipient=asked.recipient, duration=length, wait=seconds
+            queue,
+            asked.limit,
+            recipient=asked.recipient,
+            duration=length,
+            wait=seconds,
+            max_bytes=answers.room(limits.max_answer),
         )
 
     held: Sequence[Lease] = ()

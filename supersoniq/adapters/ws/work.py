@@ -27,9 +27,7 @@ log = logging.getLogger("supersoniq.ws")
 CHUNK = 256 * 1024
 """Bytes of content in one frame, unless a single message is larger."""
 BATCH = 1024 * 1024
-"""Bytes of content in one look, if messages are about as large as the last ones were."""
-FIRST_GUESS = 128 * 1024
-"""How large messages are held to be before any was seen."""
+"""Bytes of content in one look."""
 PAUSE = 0.2, 5.0
 """Seconds to wait after the store did not answer: at first, at last."""
 
@@ -65,7 +63,6 @@ class Work:
         self._duration = duration
         self._encoding = encoding
         self.unsettled = 0
-        self._size = FIRST_GUESS
         self._changed = asyncio.Event()
 
     def set_credit(self, credit: int) -> None:
@@ -94,6 +91,7 @@ class Work:
                     recipient=self._recipient,
                     duration=self._duration,
                     wait=None,
+                    max_bytes=BATCH,
                 )
             except Closed:
                 raise
@@ -117,15 +115,13 @@ class Work:
             await self._session.outbox.room()
             room = self.credit - self.unsettled
             if room > 0:
-                return min(room, max(BATCH // self._size, 1), self._session.limits.max_batch)
+                return min(room, self._session.limits.max_batch)
 
     async def _deliver(self, leases: Sequence[Lease]) -> None:
         session = self._session
         # The credit may have become smaller while they were on their way.
         mine = leases[: max(self.credit - self.unsettled, 0)]
         session.engine.release_soon(leases[len(mine) :])
-        if mine:
-            self._size = max(sum(len(each.record.content) for each in mine) // len(mine), 1)
         sent = 0
         try:
             while sent < len(mine):

@@ -12,7 +12,7 @@ import msgspec
 
 from supersoniq.backends.redis import rows
 from supersoniq.backends.redis.link import Argument
-from supersoniq.backends.redis.scripts import verb_script
+from supersoniq.backends.redis.scripts import MOST_BYTES, verb_script
 from supersoniq.backends.redis.work import Facts, Header, Work
 from supersoniq.core import ops
 from supersoniq.core.errors import (
@@ -146,7 +146,8 @@ class Taking(Work):
         sent: list[Argument] = [len(self._ops)]
         for _, op in self._ops:
             length = "" if op.duration is None else op.duration
-            sent += (op.limit, op.recipient or "", length)
+            most = MOST_BYTES if op.max_bytes is None else min(op.max_bytes, MOST_BYTES)
+            sent += (op.limit, op.recipient or "", length, most)
         return sent
 
     def missing(self) -> None:

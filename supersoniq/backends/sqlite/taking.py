@@ -46,6 +46,8 @@ _STEP = 64
 def take(queue: StoredQueue, takes: Sequence[Take], now: int) -> list[Taken]:
     """Carry out takes from one queue, whose time has been caught up. O(log n + k).
 
+    Those that are bounded by bytes cannot share a cut: where it ends depends on what was read.
+
     Args:
         queue: the queue.
         takes: in the order in which they are served.
@@ -53,10 +55,19 @@ def take(queue: StoredQueue, takes: Sequence[Take], now: int) -> list[Taken]:
     """
     if queue.paused_until is not None:
         return [Taken([], queue.wake_in(now)) for _ in takes]
+    if all(op.max_bytes is None or op.limit == 1 for op in takes):
+        return _deal(queue, takes, now)
+    return [taken for op in takes for taken in _deal(queue, [op], now, op.max_bytes)]
+
+
+def _deal(
+    queue: StoredQueue, takes: Sequence[Take], now: int, max_bytes: int | None = None
+) -> list[Taken]:
+    """Cut off as many as all of them want, and deal them out."""
     wanted: dict[str | None, int] = {}
     for op in takes:
         wanted[op.recipient] = wanted.get(op.recipient, 0) + op.limit
-    stock = {who: _pop(queue, who, limit, now) for who, limit in wanted.items()}
+    stock = {who: _pop(queue, who, limit, now, max_bytes) for who, limit in wanted.items()}
     begun = dict.fromkeys(wanted, 0)
     name, seal, tally, terms = queue.name, queue.seal, queue.tally, queue.terms
     taken: list[Taken] = []
@@ -112,37 +123,43 @@ def _hold(queue: StoredQueue, records: list[Record]) -> None:
         )
 
 
-def _pop(queue: StoredQueue, recipient: str | None, limit: int, now: int) -> list[Record]:
+def _pop(
+    queue: StoredQueue, recipient: str | None, limit: int, now: int, max_bytes: int | None
+) -> list[Record]:
     """Remove up to so many sound records from the head of a consumer's lines."""
     records: list[Record] = []
     while len(records) < limit:
         missing = limit - len(records)
-        found = _cut(queue, recipient, missing)
+        found = _cut(queue, recipient, missing, max_bytes)
         for row in found:
             record = _record(row)
             if rows.sound(row[9], row[11], row[1], row[7], row[10]):
                 records.append(record)
             else:
                 _bury(queue, record, row, now)
-        if len(found) < missing:
-            break
+        if len(found) < missing and (records or not found):
+            break  # of those that were there none may have been sound
     if any(record.details.expires_at is not None for record in records):
         _stop_expiry(queue, records)
     return records
 
 
-def _cut(queue: StoredQueue, recipient: str | None, limit: int) -> list[_Row]:
+def _cut(
+    queue: StoredQueue, recipient: str | None, limit: int, max_bytes: int | None
+) -> list[_Row]:
     """Cut off the head of the unaddressed line, merged with the recipient's own."""
     run, base, number = queue.connection.execute, queue.shelves.base, queue.number
-    found, whole = _read(run(_HEAD, (base, number, "", limit)), limit)
+    found, whole = _read(run(_HEAD, (base, number, "", limit)), limit, max_bytes)
     if recipient is not None:
-        own, all_own = _read(run(_HEAD, (base, number, recipient, limit)), limit)
+        own, all_own = _read(run(_HEAD, (base, number, recipient, limit)), limit, max_bytes)
         # Beyond the last row of a line that was not read to its end, nobody knows who is next.
         ends = [_place(rows[-1]) for rows, ended in ((found, whole), (own, all_own)) if not ended]
         if own:
             found = list(merge(found, own, key=_place))[:limit]
         if ends:
             found = [row for row in found if _place(row) <= min(ends)]
+        if max_bytes is not None:
+            found = found[: _fitting(found, max_bytes)]
     for line, end in {row[6]: _place(row) for row in found}.items():
         run(_CUT, (number, line, *end))
     if found:
@@ -155,23 +172,36 @@ def _place(row: _Row) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def _read(cursor: sqlite3.Cursor, limit: int) -> tuple[list[_Row], bool]:
+def _read(cursor: sqlite3.Cursor, limit: int, max_bytes: int | None) -> tuple[list[_Row], bool]:
     """The rows of a line's head, and whether they are all that were asked for.
 
     A few thousand of the largest contents would fill the memory, so reading ends early once there
     are ``MOST_BYTES`` of them; whoever asked gets fewer than he wanted, and may ask again.
     """
-    if limit <= _STEP:
+    if limit == 1 or (limit <= _STEP and max_bytes is None):
         return cursor.fetchall(), True
     found: list[_Row] = []
-    size = 0
-    while part := cursor.fetchmany(_STEP):
+    left = MOST_BYTES if max_bytes is None else min(max_bytes, MOST_BYTES)
+    while left > 0 and (part := cursor.fetchmany(_STEP if max_bytes is None else 1)):
         found += part
-        size += sum(len(row[11]) for row in part if isinstance(row[11], bytes))
-        if size >= MOST_BYTES:
-            cursor.close()
-            return found, len(found) >= limit
-    return found, True
+        left -= sum(map(_size, part))
+    if left > 0:
+        return found, True
+    cursor.close()
+    return found, len(found) >= limit
+
+
+def _size(row: _Row) -> int:
+    return len(row[11]) if isinstance(row[11], bytes) else 0
+
+
+def _fitting(rows: list[_Row], max_bytes: int) -> int:
+    """How many of them it takes to have so many bytes."""
+    for count, row in enumerate(rows, 1):
+        max_bytes -= _size(row)
+        if max_bytes <= 0:
+            return count
+    return len(rows)
 
 
 def _record(row: _Row) -> Record:

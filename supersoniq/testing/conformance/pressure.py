@@ -45,6 +45,22 @@ async def g10_a_take_is_never_more_than_was_asked(t: Trial) -> None:
     await t.figures("after them", leased=18, ready=32)
 
 
+async def g10_a_take_ends_early_where_contents_are_large(t: Trial) -> None:
+    """Bounded by bytes it gives one message at least, and the rest is still there, in order."""
+    contents = [bytes([n]) * 100_000 for n in range(12)]
+    await t.publish(
+        *(prepare(each, recipient=(None, "r")[n % 2]) for n, each in enumerate(contents))
+    )
+    got: list[bytes] = []
+    for most, count in ((1, 1), (100_000, 1), (250_000, 3), (10**9, 2)):
+        taken: ops.Taken = await t.do(ops.Take("q", 7 - len(got), "r", None, most))
+        got += [lease.message().content for lease in taken.leases]
+        expect(len(taken.leases), count, f"messages taken for {most} bytes")
+    await t.figures("after them", leased=7, ready=5)
+    got += await t.contents(recipient="r")
+    that(got == contents, "they did not come in their order")
+
+
 async def g10_releasing_everything_at_once(t: Trial) -> None:
     """What a clean shutdown does: all leases back, uncounted, at once, in their old places."""
     await t.publish(*(prepare(b"%d" % n) for n in range(30)))

@@ -109,12 +109,17 @@ class LeaksRecipients(Store):
 
     class _Queue(CheckedQueue):
         def take(
-            self, limit: int, recipient: str | None, duration: int | None, now: int
+            self,
+            limit: int,
+            recipient: str | None,
+            duration: int | None,
+            now: int,
+            max_bytes: int | None = None,
         ) -> ops.Taken:
             for name, line in self._addressed.items():
                 if recipient is None and len(line):
                     recipient = name
-            return super().take(limit, recipient, duration, now)
+            return super().take(limit, recipient, duration, now, max_bytes)
 
     queue = _Queue
 

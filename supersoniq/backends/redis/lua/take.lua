@@ -1,5 +1,5 @@
--- Lease messages: any number of takes from one queue. ARGV[7] is how many; each is three arguments:
--- the limit, the recipient or '', the lease in milliseconds or ''.
+-- Lease messages: any number of takes from one queue. ARGV[7] is how many; each is four arguments:
+-- the limit, the recipient or '', the lease in milliseconds or '', and after how many bytes to stop.
 
 go_on_without_memory()
 if not exists then return answer('missing', false) end
@@ -41,7 +41,7 @@ local function next_in_line(limit, recipient)
     return ids, from_own, members
 end
 
-local function take(limit, recipient, length)
+local function take(limit, recipient, length, most)
     if queue.paused then return {} end
     local ids, from_own, members = next_in_line(limit, recipient)
     if #ids == 0 then return {} end
@@ -52,8 +52,9 @@ local function take(limit, recipient, length)
     local changed, leased, expiring, own, given = {}, {}, {}, {}, {deadline}
     local taken, bytes, common = 0, 0, 0
     local at = 1
-    for from = 1, #ids, 64 do
-        local to = math.min(from + 63, #ids)
+    local step = most < MOST_BYTES and 8 or 64
+    for from = 1, #ids, step do
+        local to = math.min(from + step - 1, #ids)
         local contents = call('HMGET', CONTENT, unpack(ids, from, to))
         for k = from, to do
             local id, state, content = ids[k], states[k], contents[k - from + 1]
@@ -81,9 +82,10 @@ local function take(limit, recipient, length)
             at = at + 3
             bytes = bytes + #content
             taken = k
+            if bytes >= most then break end
         end
         -- A few thousand of the largest contents would fill a memory: who asked gets fewer then.
-        if bytes > MOST_BYTES then break end
+        if bytes >= most then break end
     end
     if common > 0 then call('ZREMRANGEBYRANK', LINE, 0, common - 1) end
     in_parts('ZREM', OWN, own)
@@ -103,7 +105,7 @@ end
 local results, at = {}, 8
 for i = 1, tonumber(ARGV[7]) do
     local length = tonumber(ARGV[at + 2]) or terms().lease
-    results[i] = {length, take(tonumber(ARGV[at]), ARGV[at + 1], length)}
-    at = at + 3
+    results[i] = {length, take(tonumber(ARGV[at]), ARGV[at + 1], length, tonumber(ARGV[at + 3]))}
+    at = at + 4
 end
 return finish('ok', results)
