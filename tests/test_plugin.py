@@ -1,11 +1,13 @@
-"""A backend brought by a separate package: built, installed, and found through its entry point."""
+"""A backend and a server brought by a separate package: built, installed, and found by name."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,60 @@ def test_a_factory_that_gives_no_backend_is_told_so(site: Path) -> None:
 def test_text_that_is_no_url(site: Path) -> None:
     name, _ = run(site, ERRORS.format(url="jobs.db"))
     assert name == "InvalidSetting"
+
+
+def serve(site: Path, *words: str) -> subprocess.Popen[str]:
+    """``supersoniq serve``, in a process that has the plugin."""
+    command = [sys.executable, "-W", "error", "-m", "supersoniq", "serve", "--port", "0"]
+    return subprocess.Popen(
+        [*command, "--backend", "memory://", *words],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(site),
+            "PYTHONUNBUFFERED": "1",
+            "XDG_CACHE_HOME": str(site.parent),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to be sent")
+def test_a_server_is_found_by_its_name_and_serves(site: Path) -> None:
+    with serve(site, "--server", "teapot", "--grace", "5") as server:
+        try:
+            assert server.stdout is not None
+            said = json.loads(server.stdout.readline())
+            assert said["server"] == "teapot"
+            assert said["tcp"] == ["HTTP/1.1"]
+            ask = urllib.request.Request(
+                f"{said['url']}/messages", b"hot", {"content-type": "text/x"}
+            )
+            with urllib.request.urlopen(ask, timeout=10) as answer:
+                assert answer.status == 201
+            with urllib.request.urlopen(f"{said['url']}/messages", timeout=10) as answer:
+                assert [each["content"] for each in json.load(answer)] == ["hot"]
+            server.send_signal(signal.SIGTERM)
+            _, told = server.communicate(timeout=30)
+            assert server.returncode == 0, told
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--server", "cosy"], "no server 'cosy'"),
+        (["--server", "cosy"], "teapot"),
+        (["--server", "kettle"], "pip install 'supersoniq-teapot[tea]'"),
+        (["--server", "cup"], "no ServerPlugin"),
+        (["--server", "teapot", "--idle-timeout", "5"], "'teapot' has no such setting"),
+        (["--server", "teapot", "--http3", "--dev"], "'teapot' does not speak HTTP/3"),
+    ],
+)
+def test_a_server_that_cannot_serve_says_why(site: Path, words: list[str], told: str) -> None:
+    with serve(site, *words) as server:
+        _, text = server.communicate(timeout=30)
+    assert server.returncode == 2
+    assert told in " ".join(text.split())

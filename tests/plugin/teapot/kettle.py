@@ -1,4 +1,4 @@
-"""A backend whose extra is not installed."""
+"""A backend and a server whose extra is not installed."""
 
 from __future__ import annotations
 
