@@ -17,7 +17,7 @@ PEERS := .venv/peers/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format console bench abuse autobahn bench-tools soak soak-tools test-tools build clean
+.PHONY: help run test check format console bench docs abuse autobahn bench-tools soak soak-tools test-tools build clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench-tools: ## Install what is measured beside us and what makes load: beanstal
 	  apt-get update && apt-get install --yes beanstalkd nghttp2-client; }
 	@beanstalkd -v; h2load --version
 
+docs: $(DEV) ## Make the documentation, in docs/build.
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/build/html
+	@echo "docs/build/html/index.html"
+
 abuse: $(DEV) ## Attack a real server in every way, and measure honest clients beside it.
 	$(BIN)/python -m benchmarks.abuse $(ARGS)
 
@@ -90,7 +94,7 @@ build: $(DEV) ## Make the wheel and the source archive in dist/.
 	$(BIN)/python -m build --outdir dist
 
 clean: ## Remove all that was made here, .venv too.
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist docs/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed again only when pyproject.toml changes.

@@ -84,8 +84,8 @@ def _write(path: Path, text: str, mode: int) -> None:
     "--scope",
     required=True,
     metavar="WORDS",
-    help="What it allows: publish, consume, browse, watch, manage, metrics, each with :QUEUE or "
-    ":PREFIX*.",
+    help="What it allows: publish, consume, browse, watch, manage, metrics, each with :QUEUE, or "
+    "with the beginning of queues' names and an asterisk.",
 )
 @click.option("--ttl", default="1h", show_default=True, help="Until when: 90s, 15m, 8h, 30d.")
 @click.option("--iss", metavar="TEXT", help="Who made it, where the server asks for that.")
