@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from sphinx.application import Sphinx
+
 import supersoniq
 
 project = "SupersoniQ"
@@ -27,7 +31,6 @@ html_copy_source = False
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
-# What lies beside docs/ is a link to the source, not a page.
 myst_url_schemes = {"http": None, "https": None, "mailto": None}
 
 autodoc_member_order = "bysource"
@@ -35,3 +38,13 @@ autodoc_typehints = "signature"
 autodoc_class_signature = "separated"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+
+def only_named(app: Sphinx, page: str, source: list[str]) -> None:
+    """A link to a file of the repository that is no page leads nowhere on the site: name it."""
+    source[0] = re.sub(r"\[([^]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2`)", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls."""
+    app.connect("source-read", only_named)

@@ -34,7 +34,11 @@ from tests.backends.redis_server import WHY, program, shared
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ELSEWHERE = ("https://queues.example.com/jobs", "http://localhost:8000")
+ELSEWHERE = (
+    "https://queues.example.com/jobs",
+    "https://queues.example.com",
+    "http://localhost:8000",
+)
 """Servers of the pages; here it is a real one."""
 REDIS = "redis://localhost:6379/0"
 
@@ -127,6 +131,7 @@ def a_queue_app() -> dict[str, Any]:
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "http2": a_queue_app,
     "http3": a_queue_app,
+    "client": lambda: {"token": "a.b.c", "fetch_token": lambda: "a.b.c"},
     "testing-a-backend": lambda: {"MyBackend": in_memory},
 }
 """By page: names that its blocks take for granted."""
