@@ -50,7 +50,8 @@ BATCH = 500
     "form",
     type=click.Choice(drafts.FORMS),
     help="What a line is: the text itself, a JSON value, or a draft: an object as HTTP takes it, "
-    "with content and any of the fields below. Default: draft for .ndjson and .jsonl files, else text.",
+    "with content and any of the fields below. Default: draft for .ndjson and .jsonl files, "
+    "else text.",
 )
 @click.option("--priority", "-p", type=int, help="-32768 to 32767, higher is sooner; default 0.")
 @click.option("--delay", type=float, metavar="SECONDS", help="Make it ready only after that long.")
