@@ -44,7 +44,7 @@ def test_clear_text_beyond_loopback_is_refused(host: str) -> None:
     for word in ("host", "--certfile", "--keyfile", "--dev", "--clear-text", "clear_text=True"):
         assert word in str(caught.value)
     done = CliRunner().invoke(group, ["serve", "--host", host, "-b", "memory://"])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "--clear-text" in done.output
 
 
