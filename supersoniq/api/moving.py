@@ -52,7 +52,7 @@ from supersoniq.api.broker import Broker
 from supersoniq.core import checks, ops
 from supersoniq.core.errors import InvalidArgument, MessageNotFound
 from supersoniq.core.ids import parse_id
-from supersoniq.core.messages import Message
+from supersoniq.core.messages import Message, is_damaged
 from supersoniq.core.states import Status
 
 __all__ = ["Ending", "Moved", "Mover"]
@@ -241,13 +241,13 @@ class Mover:
                 return Ending.DONE
             if not stats.paused or any(each.status is Status.LEASED for each in page):
                 return Ending.RESUMED
-            for batch in _batches([message for message in page if not _damaged(message)]):
+            for batch in _batches([message for message in page if not is_damaged(message)]):
                 if not await self._move(batch):
                     return Ending.RESUMED
                 if stop.is_set():
                     return Ending.STOPPED
             # Only what stays can be the place to go on from.
-            stays = [message for message in page if _damaged(message)]
+            stays = [message for message in page if is_damaged(message)]
             so_far.damaged += len(stays)
             after = parse_id(stays[-1].id) if stays else after
             size = sum(map(_bytes, page)) // len(page)
@@ -283,12 +283,6 @@ def _size(stats: ops.QueueStats) -> int:
 
 def _bytes(message: Message) -> int:
     return len(message.content) + OVERHEAD
-
-
-def _damaged(message: Message) -> bool:
-    """Whether it failed its checksum."""
-    reason = (message.reason or "").partition(":")[0]
-    return message.status is Status.DEAD and reason == "corrupt"
 
 
 def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:

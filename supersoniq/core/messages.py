@@ -28,6 +28,7 @@ from supersoniq.core.ids import Stamp, format_id, id_number
 from supersoniq.core.states import Status
 
 __all__ = [
+    "DAMAGED",
     "Content",
     "Details",
     "Draft",
@@ -41,6 +42,8 @@ __all__ = [
     "Past",
     "Published",
     "Record",
+    "damaged",
+    "is_damaged",
     "prepare",
     "prepare_item",
 ]
@@ -211,6 +214,23 @@ class Record(msgspec.Struct, gc=False):
             deliveries=self.deliveries,
             reason=self.reason(),
         )
+
+
+DAMAGED = "corrupt: the content is not what was published"
+"""The ``reason`` of a message that failed its checksum when somebody looked at it. Nothing else has
+changed yet: a consumer's turn at it would set it aside."""
+
+
+def damaged(message: Message) -> Message:
+    """A message that failed its checksum, as users see it."""
+    return message if is_damaged(message) else msgspec.structs.replace(message, reason=DAMAGED)
+
+
+def is_damaged(message: Message) -> bool:
+    """Whether it was set aside as corrupt, or was seen to be."""
+    reason = message.reason or ""
+    aside = message.status is Status.DEAD and reason.partition(":")[0] == "corrupt"
+    return aside or reason == DAMAGED
 
 
 class Lease(msgspec.Struct, gc=False):

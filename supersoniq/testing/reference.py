@@ -17,12 +17,12 @@ import msgspec
 from supersoniq.clock import Clock
 from supersoniq.core import ops, rules
 from supersoniq.core.errors import Closed, SupersoniqError
-from supersoniq.core.ids import Seal
+from supersoniq.core.ids import Seal, parse_id
 from supersoniq.core.machine import Machine
-from supersoniq.core.messages import Durability, Entry, Lease, Message, Record
+from supersoniq.core.messages import Durability, Entry, Lease, Message, Record, damaged
 from supersoniq.core.ops import AnyOp, Queues
 from supersoniq.core.queue import QueueMachine
-from supersoniq.core.states import Move
+from supersoniq.core.states import Move, Status
 from supersoniq.port import Backend, Capabilities, Result, Stir
 from supersoniq.testing.harness import Harness
 
@@ -64,6 +64,20 @@ class CheckedQueue(QueueMachine):
                     self._set_aside(lease.record)
             if len(whole) == len(taken.leases):
                 return msgspec.structs.replace(taken, leases=good)
+
+    def look(self, number: int, now: int) -> Message:
+        """One message, and whether it is whole."""
+        message = super().look(number, now)
+        return message if self.is_whole(self._find(number)) else damaged(message)
+
+    def browse(
+        self, status: Status | None, after: int | None, limit: int, now: int
+    ) -> list[Message]:
+        """Messages, and whether they are whole."""
+        return [
+            message if self.is_whole(self._find(parse_id(message.id))) else damaged(message)
+            for message in super().browse(status, after, limit, now)
+        ]
 
     def is_whole(self, record: Record) -> bool:
         """Whether the content is what was published."""

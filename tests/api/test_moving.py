@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,6 +256,26 @@ async def test_the_way_back_is_open_only_after_the_way_there() -> None:
         assert (await Mover(one, two, "q").run()).moved == number
         assert (await Mover(two, one, "q").run()).moved == number
         assert len(await seen(one)) == number
+
+
+@on_a_loop
+async def test_damaged_messages_stay_where_they_are(tmp_path: Path) -> None:
+    """Stored anew they would be delivered: their checksum would be right again."""
+    path = tmp_path / "q.db"
+    async with supersoniq.connect(f"sqlite:///{path}") as one:
+        for n in range(6):
+            await one.queue("q").publish(f"{n}")
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("UPDATE messages SET content = x'ff' WHERE content IN (x'30', x'33')")
+            file.commit()
+        delivery = await one.queue("q").get(wait=0)  # finds one of them, the other is not seen yet
+        assert delivery is not None
+        await delivery.ack()
+        async with supersoniq.connect() as two:
+            moved = await Mover(one, two, "q").run()
+            assert (moved.ending, moved.moved, moved.damaged) == (Ending.DONE, 3, 2)
+            assert [message.content for message in await seen(two)] == [b"2", b"4", b"5"]
+            assert len(await seen(one)) == 2
 
 
 @on_a_loop

@@ -65,6 +65,7 @@ OTHERS = [
     "g07_figures_agree_with_the_messages",
     "g10_a_take_is_never_more_than_was_asked",
     "g10_a_take_ends_early_where_contents_are_large",
+    "import_respects_recipients",
     "recipient_gets_its_own_and_the_unaddressed",
     "recipient_names_are_exact",
     "recipient_is_kept_through_returns",

@@ -55,8 +55,9 @@ async def move_and_kill(
         arrived = killed = 0
         while killed < kills:
             if (await one.queue("q").stats()).ready < 5 * BATCH:
-                items = [FILLER + b"%d" % n for n in range(5 * BATCH)]
-                ids += [each.id for each in await one.queue("q").publish_many(items)]
+                for _ in range(5):
+                    items = [FILLER + b"%d" % n for n in range(BATCH)]
+                    ids += [each.id for each in await one.queue("q").publish_many(items)]
             # It dies once some more have arrived, or soon after it has begun.
             wanted = arrived + rng.randrange(3 * BATCH)
             process = shell.start(*words)

@@ -10,7 +10,7 @@ from supersoniq.backends.redis.scripts import verb_script
 from supersoniq.backends.redis.work import Facts, Header, Work
 from supersoniq.core.errors import MessageNotFound, QueueNotFound, SupersoniqError
 from supersoniq.core.ids import format_id
-from supersoniq.core.messages import Message
+from supersoniq.core.messages import Message, damaged
 from supersoniq.port import Result
 
 __all__ = ["Managing"]
@@ -59,8 +59,9 @@ class Managing(Work):
 
     def message(self, header: Header, parts: Sequence[bytes]) -> Message:
         """A message as a script shows it."""
-        record, _ = rows.decode(*parts)
-        return record.snapshot(self.queue, header.seal)
+        record, sound = rows.decode(*parts)
+        message = record.snapshot(self.queue, header.seal)
+        return message if sound else damaged(message)
 
     def not_found(self, number: int) -> MessageNotFound:
         """The error for an id."""

@@ -14,7 +14,7 @@ from supersoniq.core import ops, rules
 from supersoniq.core.errors import IllegalMove, MessageLeased, MessageNotFound
 from supersoniq.core.explain import explain as sentence
 from supersoniq.core.ids import format_id
-from supersoniq.core.messages import EventKind, Message, Record
+from supersoniq.core.messages import EventKind, Message, Record, damaged
 from supersoniq.core.ops import Followed
 from supersoniq.core.states import Move, Status, arc
 from supersoniq.core.timers import NEVER
@@ -40,7 +40,9 @@ def _known(queue: StoredQueue, number: int) -> Record | None:
 
 def look(queue: StoredQueue, number: int) -> Message:
     """One message. O(log n)."""
-    return _find(queue, number).snapshot(queue.name, queue.seal)
+    record = _find(queue, number)
+    message = record.snapshot(queue.name, queue.seal)
+    return message if queue.shelves.sound(record.sequence) else damaged(message)
 
 
 def browse(
@@ -53,8 +55,11 @@ def browse(
         if sequence is None:
             raise MessageNotFound(queue.name, format_id(after))
         start = sequence
-    page = queue.shelves.page(status, start, limit)
-    return [record.snapshot(queue.name, queue.seal) for record in page]
+    page: list[Message] = []
+    for record, sound in queue.shelves.checked_page(status, start, limit):
+        message = record.snapshot(queue.name, queue.seal)
+        page.append(message if sound else damaged(message))
+    return page
 
 
 def explain(queue: StoredQueue, number: int, now: int) -> str:

@@ -52,7 +52,7 @@ _FIND_ALL_BARE = f"""
     WHERE {_EXISTS}
 """
 _PAGE = f"""
-    SELECT {_FACTS}, m.content, {_PLACE} FROM messages m {_JOINED}
+    SELECT {_FACTS}, m.content, {_PLACE}, m.checksum FROM messages m {_JOINED}
     WHERE m.id > ?1 AND m.id < ?2 AND {{condition}} ORDER BY m.id LIMIT ?3
 """
 _PAGE_OF: dict[Status | None, str] = {
@@ -70,6 +70,7 @@ _PAGE_OF: dict[Status | None, str] = {
         for status in (Status.SCHEDULED, Status.DONE, Status.DEAD)
     },
 }
+_SUM = "SELECT details, content, created_at, checksum FROM messages WHERE id = ?"
 _OUT_OF_LINE = "DELETE FROM ready WHERE queue = ? AND recipient = ? AND rank = ? AND sequence = ?"
 _UNLEASE = "DELETE FROM leased WHERE id = ?"
 _UNPARK = "DELETE FROM parked WHERE id = ?"
@@ -118,8 +119,20 @@ class Shelves:
 
     def page(self, status: Status | None, after: int, limit: int) -> Iterator[Record]:
         """Messages in publish order. O(log n + limit); with a status, O(n) in those passed over."""
-        found = self._run(_PAGE_OF[status], (self.base + after, self.end, limit))
-        return (rows.record_of(row, self.base) for row in found)
+        return (record for record, _ in self.checked_page(status, after, limit))
+
+    def checked_page(
+        self, status: Status | None, after: int, limit: int
+    ) -> Iterator[tuple[Record, bool]]:
+        """The same, and of each whether it is what was published."""
+        for row in self._run(_PAGE_OF[status], (self.base + after, self.end, limit)):
+            sound = rows.sound(row[5], row[6], row[0] - self.base, row[1], row[-1])
+            yield rows.record_of(row[:-1], self.base), sound
+
+    def sound(self, sequence: int) -> bool:
+        """Whether a message that is there is what was published. O(log n)."""
+        details, content, created_at, stored = self._run(_SUM, (self.base + sequence,)).fetchone()
+        return rows.sound(details, content, sequence, created_at, stored)
 
     def ahead(self, recipient: str, priority: int, sequence: int) -> int:
         """How many of a line come before such a message. O(n)."""

@@ -7,7 +7,7 @@ bit (``Harness.corrupt``).
 from __future__ import annotations
 
 from supersoniq.core import ops
-from supersoniq.core.messages import prepare
+from supersoniq.core.messages import DAMAGED, is_damaged, prepare
 from supersoniq.core.states import Status
 from supersoniq.core.tally import conserved
 from supersoniq.testing.conformance.suite import needs
@@ -44,6 +44,17 @@ async def g11_a_corrupt_message_is_set_aside(t: Trial) -> None:
         [((await t.look(numbers[n])).id, "corrupt") for n in (0, 3)],
         "what stands among the dead",
     )
+
+
+@needs("medium")
+async def g11_damage_is_seen_by_who_looks(t: Trial) -> None:
+    """Before any consumer's turn at it, so that whoever copies messages can leave it out."""
+    numbers = [one.number for one in await t.publish(*(prepare(b"%d" % n * 9) for n in range(3)))]
+    await t.harness.corrupt("q", numbers[1])
+    expect([is_damaged(one) for one in await t.browse()], [False, True, False], "seen in a page")
+    seen = await t.look(numbers[1])
+    expect((seen.status, seen.reason), (Status.READY, DAMAGED), "status, reason")
+    await t.figures("after a look", ready=3, corrupt=0)
 
 
 @needs("medium")
