@@ -18,8 +18,9 @@ import yaml
 import supersoniq
 from supersoniq.adapters.http.routes import ROUTES
 from supersoniq.cli.configured import CANNOT_START
+from supersoniq.cli.files import CONFIG
 from supersoniq.cli.group import group
-from supersoniq.cli.settings.load import CONFIG, load
+from supersoniq.cli.settings.load import load
 from supersoniq.cli.settings.naming import declared
 
 ROOT = Path(__file__).parent.parent

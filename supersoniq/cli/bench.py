@@ -13,7 +13,7 @@ import msgspec
 
 import supersoniq
 from supersoniq.cli.common import Failed, Stop, note_if_forgotten, open_broker, run
-from supersoniq.cli.options import DEFAULT_BACKEND, command
+from supersoniq.cli.options import backend_argument, command
 from supersoniq.cli.output import Out, progress, table, without_password
 from supersoniq.core.errors import QueueNotFound
 from supersoniq.load import Load, Plan, Report
@@ -71,7 +71,7 @@ def _number(flag: str, metavar: str, help: str, kind: Any = float) -> Callable[[
     "supersoniq bench redis://localhost --publishers 64 --consumers 64 --priorities 0=90,5=10",
     "supersoniq bench --messages 10000 --fail 0.05 --work 0.01 --json > report.json",
 )
-@click.argument("url", envvar="SUPERSONIQ_BACKEND", default=DEFAULT_BACKEND, metavar="[URL]")
+@backend_argument
 @_number("--duration", "SECONDS", "Publish for so long; what is queued is then worked off.")
 @click.option("--messages", "-n", type=int, help="Publish so many, instead of --duration.")
 @_number("--rate", "N", "Messages a second; 0: as fast as it goes.")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from supersoniq.cli.files import DEFAULT_BACKEND, configured_backend
+from supersoniq.core.errors import InvalidSetting
+
 __all__ = [
-    "DEFAULT_BACKEND",
     "TOKEN",
     "TOKEN_FILE",
     "Command",
+    "backend_argument",
     "backend_option",
     "command",
     "json_option",
@@ -23,9 +25,6 @@ __all__ = [
 TOKEN = "SUPERSONIQ_TOKEN"
 """A variable, or a file, and no flag: other users of a machine can read its command lines."""
 TOKEN_FILE = "supersoniq.token_file"
-DEFAULT_BACKEND = "sqlite:///supersoniq.db"
-"""The embedded default: a file in the working directory."""
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -73,36 +72,24 @@ def backend_option(command: F) -> F:
         metavar="URL",
         envvar="SUPERSONIQ_BACKEND",
         show_envvar=True,
-        default=configured_backend,
+        default=_configured,
         show_default=f"that of supersoniq.toml, or {DEFAULT_BACKEND}",
         help="The store: sqlite:///jobs.db is a file here, sqlite:////var/jobs.db an absolute one.",
     )(command)
 
 
-def configured_backend() -> str:
-    """The store that the settings of a server here name, so that a command finds the same one.
+def backend_argument(command: F) -> F:
+    """Add ``[URL]``, for those that look at a store as a whole."""
+    return click.argument("url", envvar="SUPERSONIQ_BACKEND", default=_configured, metavar="[URL]")(
+        command
+    )
 
-    Only that line of them is read: all else is the server's (``supersoniq.cli.settings``), and
-    would take the time to import what checks it.
 
-    Raises:
-        UsageError: it cannot be read.
-    """
-    named = os.environ.get("SUPERSONIQ_CONFIG")
-    held = os.environ.get("SUPERSONIQ_BACKEND_FILE")
-    path = Path(named or "supersoniq.toml")
-    told: dict[str, Any] = {}
+def _configured() -> str:
     try:
-        if not held and (named or path.exists()):
-            import tomllib
-
-            told = tomllib.loads(path.read_text())
-        if file := held or told.get("backend_file"):
-            path = Path(str(file))
-            return path.read_text().strip()
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{path}, for the backend, cannot be read: {error}") from None
-    return str(told.get("backend", DEFAULT_BACKEND))
+        return configured_backend()
+    except InvalidSetting as error:
+        raise click.UsageError(str(error)) from None
 
 
 def queue_option(command: F) -> F:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+log = logging.getLogger("supersoniq.cli")
+
 
 @configured(
     "Serve a store over HTTP.",
@@ -45,6 +47,12 @@ def serve(config: str | None, **flags: Any) -> None:
     in_force = found(flags, config)
     settings = in_force.settings
     out = Out()
+    logging.getLogger("supersoniq").setLevel(settings.log.level.upper())
+    if in_force.place("backend").startswith("flag") and _has_password(settings.backend):
+        log.warning(
+            "other users of this machine can read the password in --backend: put the URL into "
+            "SUPERSONIQ_BACKEND, or into a file that --backend-file names"
+        )
 
     def started(serving: Serving) -> None:
         shown = without_password(settings.backend)
@@ -60,7 +68,6 @@ def serve(config: str | None, **flags: Any) -> None:
         out.emit(fields, "\n".join(_lines(serving, shown, auth is not None)))
         notify(READY="1", STATUS=f"serving at {serving.url}")
 
-    logging.getLogger("supersoniq").setLevel(settings.log.level.upper())
     try:
         from supersoniq.adapters.http.serve import serve as serve_http
     except ModuleNotFoundError as error:
@@ -78,6 +85,10 @@ def serve(config: str | None, **flags: Any) -> None:
     except (SupersoniqError, OSError) as error:
         raise Failed.of(error) from None
     sys.exit(0)
+
+
+def _has_password(url: str) -> bool:
+    return without_password(url) != url
 
 
 def _arguments(settings: Settings) -> dict[str, Any]:

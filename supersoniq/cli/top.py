@@ -12,7 +12,7 @@ from rich.live import Live
 
 import supersoniq
 from supersoniq.cli.common import Failed, Stop, open_broker, run
-from supersoniq.cli.options import DEFAULT_BACKEND, command
+from supersoniq.cli.options import backend_argument, command
 from supersoniq.cli.output import Out, without_password
 from supersoniq.cli.top_view import Close, Look, Row, Screen
 from supersoniq.core.errors import QueueNotFound, SupersoniqError
@@ -30,7 +30,7 @@ CLOSELY = 20
     "supersoniq top redis://localhost",
     "supersoniq top --interval 0.5",
 )
-@click.argument("url", envvar="SUPERSONIQ_BACKEND", default=DEFAULT_BACKEND, metavar="[URL]")
+@backend_argument
 @click.option(
     "--interval",
     type=click.FloatRange(0.1, 3600),

@@ -134,9 +134,16 @@ def test_every_flag_is_on_both_commands_and_its_help_says_what_it_is(shell: Shel
         ("[limits]\nmax_batch = 10001", "limits.max_batch = 10001: takes at most 10000"),
         ("[limits]\nmax_wait = 0", "limits.max_wait = 0.0: takes more than 0"),
         ("[log]\nlevel = 'loud'", "log.level = 'loud': should be 'debug', 'info'"),
-        ("[tls]\ncertfile = 'no.pem'", "tls.certfile = 'no.pem': path does not point to a file"),
+        ("[tls]\ncertfile = 'no.pem'", "tls.certfile = 'no.pem': there is no such file"),
         ("backend = ''", "backend = '': string should have at least 1 character"),
         ("[auth]\nsecret_file = 'no'", "auth.secret_file = 'no': No such file"),
+        ('[auth]\nsecret_file = "a\\u0000b"', "auth.secret_file = 'a\\x00b': embedded null"),
+        ("[auth]\nsecret_file = '/dev/zero'", "auth.secret_file = '/dev/zero': is longer than"),
+        ("[auth]\nsecret_file = '/'", "auth.secret_file = '/': Is a directory"),
+        ("[auth]\nsecret = 5", "auth.secret = '(hidden)': should be a valid string"),
+        (f"[tls]\ncertfile = '{'x' * 5000}'", "xxx...': there is no such file"),
+        ("[listen]\nallow_origins = [1]", "listen.allow_origins = [1]: should be a valid string"),
+        ("a = " + "[" * 5000, "config = 'supersoniq.toml': cannot be read: maximum recursion"),
         ("[auth]\njwks_file = 'no'", "no such setting"),
         ("[auth]\nissuer = 'us'", "auth.issuer = 'us': takes a key beside it"),
         ("[auth]\nrequired = true", "auth.required = True: takes a key beside it"),
@@ -173,6 +180,17 @@ def test_a_variable_that_cannot_be(
     assert f"(variable SUPERSONIQ_{variable})" in told
 
 
+@pytest.mark.parametrize("variable", ["AUTH_PUBLIC_KEY", "AUTH_PUBLIC", "CERTFILE"])
+def test_a_key_in_a_wrong_place_is_not_shown(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDc\n-----END PRIVATE KEY-----"
+    monkeypatch.setenv(f"SUPERSONIQ_{variable}", key)
+    told = refused()
+    assert "(hidden)" in told
+    assert "MC4" not in told
+
+
 def test_what_contradicts_is_told_with_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPERSONIQ_AUTH_SECRET", SECRET)
     told = refused(auth_jwks="https://a.example")
@@ -183,6 +201,7 @@ def test_what_contradicts_is_told_with_both_places(monkeypatch: pytest.MonkeyPat
 
 def test_variables_that_others_put_there_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {
+        "TOKEN": "a client's",
         "PORT": "tcp://10.0.0.1:8000",
         "SERVICE_HOST": "10.0.0.1",
         "SERVICE_PORT": "8000",
@@ -252,6 +271,37 @@ def test_serve_says_the_place_of_what_only_it_can_refuse(shell: Shell) -> None:
     assert b"short'" not in done.stderr
 
 
+def test_a_command_that_consume_runs_can_have_settings(shell: Shell) -> None:
+    """It is told about its message in variables of that prefix, which are none."""
+    shell.lines("publish", "x", "--key", "k", "--sender", "me")
+    done = shell.run("consume", "--limit", "1", "--exec", f"{sys.executable} -m supersoniq config")
+    assert done.returncode == 0, done.stderr
+    assert shell.stats()["acked"] == 1, done.stderr
+
+
+def test_a_password_on_the_command_line_is_a_warning(shell: Shell) -> None:
+    write("redis://:pw1@localhost:1", "store")
+    for words, warned in (
+        (["--backend", "redis://:pw1@localhost:1"], True),
+        (["--backend-file", "store"], False),
+    ):
+        done = shell.run("serve", "--port", "0", *words)
+        assert done.returncode == 1
+        assert (b"other users of this machine" in done.stderr) is warned
+        assert b"pw1" not in done.stderr
+
+
+def test_the_level_of_the_log(shell: Shell) -> None:
+    for level, told in (("warning", True), ("error", False)):
+        server = shell.start(
+            "serve", "--port", "0", "--dev", "--log-level", level, "--backend", "memory://"
+        )
+        assert server.stdout is not None
+        server.stdout.readline()
+        _, said = shell.end(server)
+        assert ("self-signed" in said) is told
+
+
 def test_the_example_is_a_file_with_everything(shell: Shell) -> None:
     said = shell.ask("config", "--example").stdout
     assert said == example()
@@ -276,7 +326,7 @@ def test_other_commands_find_the_store_that_the_file_names(shell: Shell) -> None
     write("backend = ")
     done = shell.ask("stats")
     assert done.exit_code == 2
-    assert "supersoniq.toml, for the backend, cannot be read" in done.output
+    assert "'supersoniq.toml': cannot be read" in " ".join(done.output.split())
 
 
 def test_no_other_command_waits_for_pydantic(shell: Shell) -> None:

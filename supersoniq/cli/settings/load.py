@@ -14,7 +14,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,15 +21,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
+from supersoniq.cli.files import held, read_settings
 from supersoniq.cli.output import without_password
 from supersoniq.cli.settings.model import Settings
 from supersoniq.cli.settings.naming import PREFIX, Setting, declared, flat, shown
 from supersoniq.core.errors import InvalidSetting
 
-__all__ = ["CONFIG", "FILE", "Found", "load"]
+__all__ = ["Found", "load"]
 
-FILE = "supersoniq.toml"
-CONFIG = f"{PREFIX}CONFIG"
 NOT_OURS = re.compile(
     r"CONFIG|TOKEN|TEST_.*"
     r"|ID|QUEUE|PRIORITY|ATTEMPT|CONTENT_TYPE|SENDER|RECIPIENT|KEY|HEADERS"  # cli/execute.py
@@ -38,6 +36,7 @@ NOT_OURS = re.compile(
 )
 TELLING = re.compile(r"secret|password|token|key|credential")
 """In a name that is unknown: its value is likely to be secret."""
+LONGEST_SHOWN = 200
 
 
 class Value(NamedTuple):
@@ -68,7 +67,8 @@ class Found(NamedTuple):
 
     def placed(self, error: InvalidSetting) -> InvalidSetting:
         """An error that came up further down, with the place of the setting that it is about."""
-        names = {setting.path[-1]: name for name, setting in declared().items()}
+        names = {it.path[-1]: it.dotted for it in declared().values()}
+        names |= {name: it.dotted for name, it in flat().items()}
         name = names.get(error.setting.removeprefix("auth_"), error.setting)
         return _refusal(name, error.value, error.problem, self.places)
 
@@ -84,10 +84,11 @@ def load(flags: Mapping[str, Any] | None = None, file: str | None = None) -> Fou
     Raises:
         InvalidSetting: one of them is unknown or cannot be.
     """
+    name, read = read_settings(file)
     trees = (
         _tree({name: Value(value, _flag(name, value)) for name, value in (flags or {}).items()}),
         _tree(_variables()),
-        _file(file or os.environ.get(CONFIG)),
+        _placed(read, name, ()),
     )
 
     class InForce(Settings):
@@ -150,24 +151,6 @@ def _tree(values: Mapping[str, Value]) -> dict[str, Any]:
     return tree
 
 
-def _file(named: str | None) -> dict[str, Any]:
-    """The file's tree.
-
-    Raises:
-        InvalidSetting: it cannot be read, or is no TOML.
-    """
-    path = Path(named or FILE)
-    if not named and not path.exists():
-        return {}
-    try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        problem = error.strerror if isinstance(error, OSError) else error
-        raise InvalidSetting("config", str(path), f"cannot be read: {problem}") from None
-    return _placed(data, str(path), ())
-
-
 def _placed(table: Mapping[str, Any], file: str, above: tuple[str, ...]) -> dict[str, Any]:
     known, tree = declared(), dict[str, Any]()
     sections = {setting.path[0] for setting in known.values() if setting.section is not None}
@@ -197,14 +180,12 @@ def _placed(table: Mapping[str, Any], file: str, above: tuple[str, ...]) -> dict
 def _put(table: dict[str, Any], name: str, setting: Setting, leaf: Value) -> None:
     """Add a leaf; what a file holds is read."""
     if name != setting.path[-1]:
-        path = Path(str(leaf.value))
+        named = f"{setting.dotted}_file"
         try:
-            text = path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problem = (error.strerror if isinstance(error, OSError) else None) or "is no text"
-            named = f"{setting.dotted}_file"
-            raise _refusal(named, str(path), problem, {named: leaf.place}) from None
-        name, leaf = setting.path[-1], Value(text, f"the file {path}, from {leaf.place}")
+            text = held(named, leaf.value)
+        except InvalidSetting as error:
+            raise _refusal(named, error.value, error.problem, {named: leaf.place}) from None
+        name, leaf = setting.path[-1], Value(text, f"the file {leaf.value}, from {leaf.place}")
     if name in table:
         both = f"is given twice: by {table[name].place}, and by {leaf.place}"
         raise InvalidSetting(setting.dotted, shown(setting, str(leaf.value)), both)
@@ -241,7 +222,11 @@ def _unknown(name: str, leaf: Value, known: Mapping[str, Setting]) -> InvalidSet
 
 
 def _safe(value: Any) -> Any:
-    return without_password(value) if isinstance(value, str) else value
+    """A value as an error may show it. A key in a wrong place is still a key."""
+    if not isinstance(value, str):
+        return value
+    shown = "(hidden)" if "-----BEGIN" in value else without_password(value)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
 
 
 def _told(

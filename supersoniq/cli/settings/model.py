@@ -12,13 +12,14 @@ import ast
 import dataclasses
 import inspect
 import textwrap
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    FilePath,
     SecretStr,
     create_model,
     field_validator,
@@ -27,7 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from supersoniq.adapters.http.limits import Limits as AppLimits
-from supersoniq.cli.options import DEFAULT_BACKEND
+from supersoniq.cli.files import DEFAULT_BACKEND
 from supersoniq.core.errors import InvalidSetting
 
 __all__ = ["Section", "Settings", "Told"]
@@ -75,6 +76,21 @@ Timeout = Annotated[float | None, Field(ge=0.001, le=3600), Told(metavar="SECOND
 URL = Told(metavar="URL")
 
 
+def _there(path: Path) -> Path:
+    if "-----BEGIN" in str(path):
+        raise ValueError("takes the name of a file, not what is in it")
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long, or a folder that is closed to us
+        there = False
+    if not there:
+        raise ValueError("there is no such file, or it cannot be seen from here")
+    return path
+
+
+File = Annotated[Path, AfterValidator(_there)]
+
+
 class Listen(Section):
     """Where it listens, and who serves there."""
 
@@ -88,6 +104,8 @@ class Listen(Section):
     """The path under which a proxy shows the server, for the links that it gives."""
     allow_origins: Annotated[tuple[str, ...], Told(metavar="ORIGINS")] = ()
     """Origins whose web pages may call, with commas between: https://app.example.com; * is any."""
+    console: bool = True
+    """Whether there is a page for people at /console."""
     grace: Seconds = 10.0
     """Seconds that requests get to finish when it is stopped. A second signal ends it at once."""
 
@@ -100,9 +118,9 @@ class Listen(Section):
 class Tls(Section):
     """TLS, which HTTP/3 and others' access need."""
 
-    certfile: FilePath | None = None
+    certfile: File | None = None
     """A certificate chain in PEM: speak TLS, with HTTP/2, and HTTP/3 on the same UDP port."""
-    keyfile: FilePath | None = None
+    keyfile: File | None = None
     """Its private key, if that is in a file of its own."""
     dev: bool = False
     """TLS, to try HTTP/2 and 3: with a certificate made here that nobody trusts."""
@@ -117,7 +135,7 @@ class Auth(Section):
 
     prefix: ClassVar[str] = "auth_"
 
-    public_key: FilePath | None = None
+    public_key: File | None = None
     """Let in who has a token that the counterpart of this key (PEM) signed."""
     secret: Annotated[SecretStr | None, Told(flag=False, file=True)] = None
     """Or that this secret signed: 32 bytes or more."""
