@@ -14,7 +14,7 @@ from redis.crc import key_slot
 
 from tests.backends.redis_server import RedisServer
 
-__all__ = ["RedisCluster", "SentinelTrio", "low_port"]
+__all__ = ["RedisCluster", "SentinelTrio", "low_port", "wait"]
 
 SLOTS = 16_384
 
@@ -51,10 +51,11 @@ class RedisCluster:
     Args:
         masters: how many of them.
         replicas: of each.
+        more: settings of every node.
     """
 
-    def __init__(self, masters: int, replicas: int = 0) -> None:
-        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+    def __init__(self, masters: int, replicas: int = 0, *more: str) -> None:
+        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *more)
         count = masters * (1 + replicas)
         self.nodes = [RedisServer(*settings, port=low_port()) for _ in range(count)]
         self.masters = self.nodes[:masters]
@@ -113,6 +114,42 @@ class RedisCluster:
         share = -(-SLOTS // len(self.masters))
         return self.masters[slot // share]
 
+    def main_of(self, queue: str, prefix: str = "supersoniq") -> RedisServer:
+        """Who has a queue now, whoever had it at first: as most nodes see it."""
+        slot = key_slot(f"{prefix}:{{{queue}}}:queue".encode())
+        ports = [
+            port
+            for node in self.nodes
+            for first, last, port in self._ranges(node)
+            if first <= slot <= last
+        ]
+        (found,) = (node for node in self.nodes if node.port == max(ports, key=ports.count))
+        return found
+
+    def _ranges(self, node: RedisServer) -> list[tuple[int, int, int]]:
+        """First and last slot, and the port of who has them, as a node sees it."""
+        try:
+            with node.client() as client:
+                rows = client.execute_command("CLUSTER", "SLOTS")
+        except (redis.RedisError, OSError):
+            return []
+        if isinstance(rows, dict):
+            return [(*slots, who["primary"][1]) for slots, who in rows.items()]
+        return [(row[0], row[1], row[2][1]) for row in rows]
+
+    def settled(self) -> bool:
+        """Whether all agree who has what, and each main server has a replica in step."""
+        mains = {port for _, _, port in self._ranges(self.nodes[0])}
+        for node in self.nodes:
+            if not self._well(node) or {port for _, _, port in self._ranges(node)} != mains:
+                return False
+            if node.port in mains:
+                if _replicas_in_step(node) < 1:
+                    return False
+            elif not self._follows(node):
+                return False
+        return True
+
     def migrate(self, queue: str, source: RedisServer, target: RedisServer) -> None:
         """Move a queue's slot, as redis-cli does it."""
         slot = key_slot(f"x:{{{queue}}}:queue".encode())
@@ -126,17 +163,31 @@ class RedisCluster:
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
 
 
+def _replicas_in_step(server: RedisServer) -> int:
+    """How many replicas a main server has that it need not bring up to date."""
+    with server.client() as client:
+        info = client.info("replication")
+    if info["role"] != "master":
+        return 0
+    states = [info[f"slave{n}"]["state"] for n in range(info["connected_slaves"])]
+    return states.count("online")
+
+
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
 class SentinelTrio:
-    """A main server, a replica, and three Sentinels that watch over them."""
+    """A main server, a replica, and three Sentinels that watch over them.
 
-    def __init__(self) -> None:
+    Args:
+        more: settings of both servers.
+    """
+
+    def __init__(self, *more: str) -> None:
         self._stack = ExitStack()
-        self.main = RedisServer(port=low_port())
-        self.replica = RedisServer("--replicaof", "127.0.0.1", str(self.main.port), port=low_port())
+        self.main = RedisServer(*more, port=low_port())
+        self.replica = RedisServer(*more, port=low_port())
         self.sentinels = [RedisServer(port=low_port(), sentinel=self._watch()) for _ in range(3)]
 
     def _watch(self) -> str:
@@ -155,6 +206,8 @@ class SentinelTrio:
     def __enter__(self) -> Self:
         for server in (self.main, self.replica):
             self._stack.enter_context(server)
+        with self.replica.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", self.main.port)
         wait(self._in_step, "the replica does not follow")
         for sentinel in self.sentinels:
             self._stack.enter_context(sentinel)
@@ -163,6 +216,20 @@ class SentinelTrio:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    def main_now(self) -> RedisServer:
+        """The server that most Sentinels name, whoever was it at first."""
+        named: list[int] = []
+        for sentinel in self.sentinels:
+            with sentinel.client() as client:
+                address = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "jobs")
+            named.append(int(address[1]))
+        (found,) = (s for s in (self.main, self.replica) if s.port == max(named, key=named.count))
+        return found
+
+    def settled(self) -> bool:
+        """Whether the main server has the other as a replica in step, and all Sentinels know."""
+        return _replicas_in_step(self.main_now()) == 1 and all(map(self._knows_all, self.sentinels))
 
     def _in_step(self) -> bool:
         with self.replica.client() as client:

@@ -70,8 +70,8 @@ class RedisServer:
         self.url = f"redis+unix://{self.socket}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Self:
-        """Start, or start again with what was there."""
+    def start(self, *settings: str) -> Self:
+        """Start, or start again with what was there; with more settings this time."""
         first: list[str] = []
         if self._sentinel is not None:
             (self.folder / "sentinel.conf").write_text(self._sentinel)
@@ -82,7 +82,7 @@ class RedisServer:
                     self._program, *first, "--port", str(self.port), "--bind", "127.0.0.1",
                     "--unixsocket", self.socket, "--dir", str(self.folder), "--save", "",
                     "--repl-diskless-sync-delay", "0",
-                    *self._settings,
+                    *self._settings, *settings,
                 ],
                 stdout=log, stderr=log,
             )  # fmt: skip
@@ -112,6 +112,14 @@ class RedisServer:
         if process is not None:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+    def freeze(self) -> None:
+        """Stop it where it is, until ``thaw``."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        os.kill(self.pid, signal.SIGCONT)
 
     @property
     def pid(self) -> int:

@@ -266,6 +266,11 @@ def test_replicas_are_waited_for() -> None:
         assert "0 of 1 replicas" in str(published)
         assert len(taken.leases) == 1
         assert stats.published == 2
+        # Its number could be given out again after a failover.
+        [refused] = await backend.execute([ops.Publish("new", [prepare(b"z")])])
+        assert isinstance(refused, BackendUnavailable)
+        assert "0 of 1 replicas" in str(refused)
+        assert await backend.execute([ops.Queues()]) == [["q"]]
 
     with RedisServer(port=free_port()) as main:
         replica = RedisServer("--replicaof", "127.0.0.1", str(main.port))

@@ -72,7 +72,9 @@ class RedisBackend(Backend):
         self._min_replicas = min_replicas
         self._noeviction = noeviction
         self._clock = clock
-        self._store = Store(nodes, name, prefix)
+        self._store = Store(
+            nodes, name, prefix, min_replicas=min_replicas, replica_patience=replica_patience
+        )
         self._ears = Ears(self._listener, lambda queue: scripts.channel_of(prefix, queue))
         self._exchange = Exchange(
             nodes,

@@ -43,13 +43,19 @@ class Store:
         nodes: where the servers are.
         name: of the server, for errors.
         prefix: what all keys begin with.
+        min_replicas: how many replicas must know that a number was given out.
+        replica_patience: seconds to wait for them.
     """
 
-    def __init__(self, nodes: Nodes, name: str, prefix: str) -> None:
+    def __init__(
+        self, nodes: Nodes, name: str, prefix: str, *, min_replicas: int, replica_patience: float
+    ) -> None:
         self.prefix = prefix
         self.facts = Facts("memory", b"", {})
         self._nodes = nodes
         self._name = name
+        self._min_replicas = min_replicas
+        self._replica_patience = replica_patience
         self._keys: dict[str, tuple[str, ...]] = {}
 
     async def read(self) -> None:
@@ -100,12 +106,17 @@ class Store:
     async def reserve(self, queue: str) -> tuple[Argument, Argument, Argument, Argument]:
         """A number, base, policy and terms for a queue that is to be made.
 
+        A number that is forgotten in a failover would be given to another queue, whose ids and
+        receipts were then the same; and so would a store's secret, which is older. So a queue is
+        made only when replicas know both.
+
         Raises:
-            BackendUnavailable: the store cannot be reached, or is made anew all the time.
+            BackendUnavailable: the store cannot be reached, is made anew all the time, or has too
+                few replicas.
         """
         for _ in range(3):
             secret = self.facts.secret
-            number = await self._call("reserve", secret, queue)
+            number = await self._call("reserve", secret, queue, replicated=True)
             if number >= 0:
                 policy = Policy()
                 base = base_of(Seal(secret, number).prefix(0))
@@ -163,20 +174,29 @@ class Store:
             now = int(answers[-1][0])
         return there, now
 
-    async def _call(self, *arguments: Any) -> Any:
+    async def _call(self, *arguments: Any, replicated: bool = False) -> Any:
         """Call the script for what all queues have in common."""
         script = scripts.store_script()
         key = scripts.store_key(self.prefix)
         command: Command = ("EVALSHA", script.sha, 1, key, *arguments)
         link, asked = await self._nodes.link_of(key), False
         answer: Any = None
+        wait: list[Command] = []
+        longer = 0.0
+        if replicated and self._min_replicas:
+            longer = self._replica_patience
+            wait = [("WAIT", self._min_replicas, round(1000 * longer))]
+        replicas: Any = self._min_replicas
         for _ in range(MOST_ROUNDS):
+            ask: list[Command] = [("ASKING",)] if asked else []
             try:
-                answer = (await link.run([("ASKING",), command] if asked else [command]))[-1]
+                answers = await link.run([*ask, command, *wait], longer)
             except (Lost, BackendUnavailable) as error:
                 self._nodes.doubt(link)
                 # Whatever it did, it is nothing that doing again, or not at all, could harm.
                 raise BackendUnavailable(f"the connection was lost: {error}") from error
+            answer = answers[len(ask)]
+            replicas = answers[-1] if wait else replicas
             if (where := redirection(answer)) is not None:
                 link, asked = await self._nodes.redirected(where), where.once
             elif not refusals.is_unknown_script(answer):
@@ -186,4 +206,9 @@ class Store:
         if isinstance(answer, RedisError):
             self._nodes.doubt(link)
             raise refusals.meaning(answer, reads=True)()
+        if isinstance(replicas, RedisError) or replicas < self._min_replicas:
+            raise BackendUnavailable(
+                f"{replicas} of {self._min_replicas} replicas know the new queue"
+                f" after {self._replica_patience:g} s: it was not made"
+            )
         return answer
