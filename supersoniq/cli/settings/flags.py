@@ -32,17 +32,20 @@ class SettingFlag(click.Option):
             more = {"help": setting.help, "is_flag": True}
         if more.get("metavar") == "FILE":
             more["type"] = click.Path()
-        default = setting.default
-        if not file and default is not None and default not in ("", ()) and not setting.switch:
-            more["help"] += (
-                f"  [default: {default:g}]"
-                if isinstance(default, float)
-                else (f"  [default: {default}]")
-            )
+        if not file:
+            more["help"] += _default(setting.default)
         short = ["-b"] if name == "backend" else []
         made = cls([*short, flag, name], default=None, **more)
         made.section = setting.path[0] if setting.section else ""
         return made
+
+
+def _default(value: object) -> str:
+    if value is None or value is False or value in ("", ()):
+        return ""
+    if value is True:
+        return "  [default: on]"
+    return f"  [default: {value:g}]" if isinstance(value, float) else f"  [default: {value}]"
 
 
 def flags() -> list[click.Parameter]:
