@@ -35,7 +35,7 @@ ROOMS = {
         "observe",
         "",
     },
-    "cli": {"api", "auth", "core", "load", "port", "registry", "sync", "adapters", ""},
+    "cli": {"observe", "api", "auth", "core", "load", "port", "registry", "sync", "adapters", ""},
     "testing": {"api", "backends", "core", "port", "clock", "registry", "sync", ""},
     "__main__": {"cli"},
     "": {"api", "core", "registry"},  # the package's own __init__

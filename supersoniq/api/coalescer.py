@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from supersoniq.api.observer import Execute
@@ -34,6 +35,7 @@ class Coalescer:
         self._waiting: list[tuple[AnyOp, asyncio.Future[Any]]] = []
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
+        self._context = Context()
 
     def around(self, wrap: Callable[[Execute], Execute]) -> None:
         """Put something between this and what carries out batches, from the next batch on."""
@@ -51,7 +53,8 @@ class Coalescer:
         future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((op, future))
         if self._runner is None:
-            self._runner = loop.create_task(self._run())
+            # In a context of its own: a batch belongs to no single one of its callers.
+            self._runner = loop.create_task(self._run(), context=self._context)
         return future
 
     async def drain(self) -> None:

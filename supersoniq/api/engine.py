@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from supersoniq.api.coalescer import Coalescer
 from supersoniq.api.keeping import Rounds
-from supersoniq.api.observer import Observer, observed, observed_direct
+from supersoniq.api.observer import Observer, observed, observed_direct, overrides
 from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.messages import Lease
@@ -56,6 +57,7 @@ class Engine:
         self._rooms: dict[RoomKey, WaitingRoom] = {}
         self.rounds = Rounds()
         """When leases are extended."""
+        self._curious: tuple[Observer, ...] = ()
         self._closing = False
         self._farewells: set[Callable[[], Awaitable[None] | None]] = set()
         self.held: set[Held] = set()
@@ -73,6 +75,8 @@ class Engine:
         self._coalescer.around(lambda execute: observed(execute, observer))
         if self.direct is not None:
             self.direct = observed_direct(self.direct, observer)
+        elif overrides(observer, "called"):
+            self._curious = (*self._curious, observer)
 
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation and give its result.
@@ -82,13 +86,19 @@ class Engine:
             Closed: the broker is closed.
         """
         if self.direct is not None:
-            return self.direct(op)
-        return await self._coalescer.submit(op)
+            result = self.direct(op)
+        else:
+            result = await self._coalescer.submit(op)
+        if self._curious:
+            self._tell(op, result)
+        return result
 
     def submit(
         self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
     ) -> None:
         """Carry out an operation and call back, at once where the backend is direct."""
+        if self._curious:
+            done = partial(self._tell_and, op, done)
         try:
             if self.direct is not None:
                 result = self.direct(op)
@@ -236,6 +246,16 @@ class Engine:
             await self._coalescer.drain()
             await asyncio.sleep(0)
         await self._coalescer.close()
+
+    def _tell(self, op: AnyOp, result: Any) -> None:
+        kind = op.__class__
+        if kind is not Take and kind is not Settle:
+            for each in self._curious:
+                each.called(op, result)
+
+    def _tell_and(self, op: AnyOp, done: Callable[[Any], None], result: Any) -> None:
+        self._tell(op, result)
+        done(result)
 
     def _drop(self, key: RoomKey, room: WaitingRoom) -> None:
         if self._rooms.get(key) is room:

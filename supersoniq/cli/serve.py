@@ -16,6 +16,7 @@ from supersoniq.core.errors import (
     MissingExtra,
     SupersoniqError,
 )
+from supersoniq.observe.logs import set_up
 
 if TYPE_CHECKING:
     from supersoniq.adapters.http.serve import Serving
@@ -47,7 +48,7 @@ def serve(config: str | None, **flags: Any) -> None:
     in_force = found(flags, config)
     settings = in_force.settings
     out = Out()
-    logging.getLogger("supersoniq").setLevel(settings.log.level.upper())
+    set_up(settings.log.format, settings.log.level)
     if in_force.place("backend").startswith("flag") and _has_password(settings.backend):
         log.warning(
             "other users of this machine can read the password in --backend: put the URL into "
@@ -93,7 +94,11 @@ def _has_password(url: str) -> bool:
 
 def _arguments(settings: Settings) -> dict[str, Any]:
     """What is given to the server as it stands: a setting is called there as it is here."""
-    arguments = {"no_auth": settings.auth.required is False}
+    arguments: dict[str, Any] = {
+        "no_auth": settings.auth.required is False,
+        "metrics": settings.metrics.enabled,
+        "metrics_queues": settings.metrics.queues,
+    }
     for section in (settings.listen, settings.tls, settings.limits):
         arguments |= dict(section)
     return arguments

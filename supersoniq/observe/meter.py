@@ -101,7 +101,7 @@ class Meter:
         self.tally = Tally(self.labels)
         self.connections: Callable[[], Mapping[str, int]] = dict
         """Gives how many connections are open, by protocol; the server knows."""
-        self._figures = Figures(lambda: broker.engine)
+        self.figures = Figures(lambda: broker.engine)
         broker.observe(self.tally)
 
     async def measured(self, sees: Callable[[str], bool] | None = None) -> Measured:
@@ -113,7 +113,7 @@ class Meter:
         Raises:
             SupersoniqError: the store does not answer.
         """
-        known = await self._figures.known()
+        known = await self.figures.known()
         self.tally.forget(self.labels.keep(known.stats))
         store, times = self._summed(known), self.times(sees)
         if sees is None:

@@ -17,6 +17,7 @@ import ssl
 from collections.abc import Callable
 
 from supersoniq.servers.closing import reset
+from supersoniq.servers.told import REFUSED
 
 __all__ = ["TlsDoor"]
 
@@ -88,7 +89,9 @@ class TlsDoor:
             except OSError as error:
                 if error.errno not in SCARCE:
                     raise
-                log.warning("no connection can be accepted for %g s: %s", PAUSE, error)
+                log.warning(
+                    "no connection can be accepted for %g s: %s", PAUSE, error, extra=REFUSED
+                )
                 self._loop.remove_reader(self._listener)
                 self._pause = self._loop.call_later(PAUSE, self._again)
                 return

@@ -35,6 +35,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from supersoniq.servers.closing import all_taken
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.joining import Joining
+from supersoniq.servers.told import CUT
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -56,7 +57,7 @@ def _is_fault(record: logging.LogRecord) -> bool:
     """Whether an app did something wrong that ended its answer while its client took nothing."""
     if record.exc_info:
         return True
-    log.info("HTTP/1.1 answer cut: the client does not take it")
+    log.info("HTTP/1.1 answer cut: the client does not take it", extra=CUT)
     return False
 
 
@@ -201,7 +202,7 @@ class H1Protocol(HttpToolsProtocol):
             self._close()
 
     def _refuse(self, status: int, text: str) -> None:
-        log.info("HTTP/1.1 connection ended with %d: %s", status, text)
+        log.info("HTTP/1.1 connection ended with %d: %s", status, text, extra=CUT)
         if self._is_busy():
             self.transport.abort()  # another one's answer is on its way
             return
@@ -264,7 +265,7 @@ class H1Protocol(HttpToolsProtocol):
             self._unsent, self._unsent_since = left, now
         due = self._unsent_since + self._limits.send_timeout
         if now >= due:
-            log.info("HTTP/1.1 connection cut: the client reads nothing")
+            log.info("HTTP/1.1 connection cut: the client reads nothing", extra=CUT)
             self.transport.abort()
             return
         wait = min(due - now, HASTE if self._stopping else PATIENCE) if closing else due - now

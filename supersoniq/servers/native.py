@@ -35,6 +35,7 @@ from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.h2.protocol import H2Protocol
 from supersoniq.servers.negotiate import Negotiator, prepare
 from supersoniq.servers.plugin import Feature, Options
+from supersoniq.servers.told import CUT
 
 if TYPE_CHECKING:
     from supersoniq.servers.h3 import H3Server
@@ -190,6 +191,7 @@ class Server(uvicorn.Server):
                 "%d connections and %d requests did not end within the grace time: cut",
                 len(state.connections),
                 len(state.tasks),
+                extra=CUT,
             )
 
     def _has_room(self, handshakes: int) -> bool:

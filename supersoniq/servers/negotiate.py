@@ -11,6 +11,7 @@ a byte of it. Who comes when there is no room is handed to those who say so (``f
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from supersoniq.servers.full import FullH1, FullH2, courtesy
@@ -18,12 +19,15 @@ from supersoniq.servers.h1 import H1Protocol
 from supersoniq.servers.h2.frames import PREFACE
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.h2.protocol import H2Protocol
+from supersoniq.servers.told import REFUSED
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
 __all__ = ["ALPN", "Negotiator", "prepare"]
+
+log = logging.getLogger("supersoniq.servers")
 
 ALPN = ["h2", "http/1.1"]
 
@@ -72,6 +76,8 @@ class Negotiator(asyncio.Protocol):
         if self._most is not None:
             others = len(self._server.connections)
             self._full = others >= self._most
+            if self._full:
+                log.warning("over the limit of %d connections: refused", self._most, extra=REFUSED)
             if others >= self._most + courtesy(self._most):
                 transport.abort()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,18 @@ from supersoniq.core.messages import Lease
 from supersoniq.core.ops import AnyOp, Settle, Taken
 from supersoniq.port import Result
 
+WHO: ContextVar[str] = ContextVar("who", default="nobody")
+
 
 class Seen(Observer):
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.leases: list[Lease] = []
         self.settled = 0
+        self.called_in: list[tuple[str, str]] = []
+
+    def called(self, op: AnyOp, result: Result) -> None:
+        self.called_in.append((type(op).__name__, WHO.get()))
 
     def batch(self, size: int, seconds: float) -> None:
         assert seconds >= 0
@@ -40,6 +47,7 @@ class Seen(Observer):
 def test_leases_and_settlements_are_told_once(store: str, tmp_path: Path) -> None:
     async def main() -> None:
         url = "memory://" if store == "memory" else f"sqlite:///{tmp_path}/q.db"
+        WHO.set("main")
         broker, seen = supersoniq.connect(url), Seen()
         broker.observe(seen)
         async with broker:
@@ -54,5 +62,6 @@ def test_leases_and_settlements_are_told_once(store: str, tmp_path: Path) -> Non
         assert len(seen.leases) == 2
         assert seen.settled == 2
         assert bool(seen.sizes) is (store == "sqlite")
+        assert seen.called_in == [("Configure", "main"), ("Publish", "main"), ("Stats", "main")]
 
     asyncio.run(main())

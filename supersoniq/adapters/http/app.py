@@ -27,6 +27,7 @@ from supersoniq.api.broker import Broker
 from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
 from supersoniq.observe import Meter
+from supersoniq.observe.events import Narrator
 from supersoniq.servers.plugin import Count
 
 __all__ = ["App", "create_app"]
@@ -119,6 +120,7 @@ def create_app(
     if type(metrics_queues) is not int or not 0 <= metrics_queues <= 10_000:
         raise InvalidSetting("metrics_queues", metrics_queues, "takes an integer, 0 to 10,000")
     origins = Origins(allow_origins)
+    broker.observe(Narrator())
     meter = Meter(broker, max_queues=metrics_queues) if metrics else None
     if not isinstance(console, bool):
         raise InvalidSetting("console", console, "takes True or False")

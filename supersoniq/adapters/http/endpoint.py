@@ -14,6 +14,7 @@ from supersoniq.adapters.http.media import PROBLEM
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
 from supersoniq.adapters.http.service import Service
 from supersoniq.core.errors import SupersoniqError
+from supersoniq.observe.logs import request_id, within
 
 __all__ = ["Endpoint", "Handler", "problem_reply"]
 
@@ -52,6 +53,10 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        with within(scope):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(self._service, scope, receive, send)
         try:
             handler = self._handlers.get(scope["method"])
@@ -81,7 +86,8 @@ class Endpoint:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if exchange.started:
                 raise  # the server then cuts the connection
-            await _refuse(exchange, Refusal(500, "a bug; the server's log says more").problem)
+            known = f"a bug; the server's log says more, at request={request_id(scope)}"
+            await _refuse(exchange, Refusal(500, known).problem)
         finally:
             self._count(exchange)
 

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from supersoniq.adapters.http.exposure import listen
 from supersoniq.api.broker import Broker
 from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
+from supersoniq.observe.events import Obituaries
+from supersoniq.observe.logs import event
 from supersoniq.registry import connect
 from supersoniq.servers.plugin import Feature, Options, ServerPlugin, check_options, find_server
 from supersoniq.servers.tls import check_pair, whose
@@ -148,7 +150,13 @@ def serve(
     )
     try:
         serving = _serving(listener, server, plugin, settings)
-        started = (lambda: None) if on_started is None else (lambda: on_started(serving))
+
+        def started() -> None:
+            facts = {"server": server, "tcp": serving.tcp, "udp": serving.udp, "url": serving.url}
+            event(log, logging.INFO, "server-started", "the server takes requests", **facts)
+            if on_started is not None:
+                on_started(serving)
+
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(plugin, app, broker, listener, settings, started))
     finally:
@@ -165,19 +173,35 @@ async def _run(
 ) -> None:
     """The broker is opened around the server, so that its errors come out."""
     stop = asyncio.Event()
-    async with broker:
+    async with broker, _obituaries(app):
         await app.service.begin()
         serving = asyncio.ensure_future(
             plugin.serve(app, listener, settings, started=started, stop=stop)
         )
-        with _signals(stop, serving):
+        with _signals(stop, serving, settings.grace):
             await asyncio.wait((serving,))
+        event(log, logging.INFO, "server-stopped", "the server has stopped")
         if not serving.cancelled():
             serving.result()
 
 
+@contextlib.asynccontextmanager
+async def _obituaries(app: App) -> AsyncIterator[None]:
+    """Write lines on messages that die, where figures are asked for."""
+    meter = app.service.meter
+    if meter is None:
+        yield
+        return
+    task = asyncio.ensure_future(Obituaries(meter.figures).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event, serving: asyncio.Task[None]) -> Iterator[None]:
+def _signals(stop: asyncio.Event, serving: asyncio.Task[None], grace: float) -> Iterator[None]:
     """The first signal asks it to stop, the second one does not ask."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -186,8 +210,11 @@ def _signals(stop: asyncio.Event, serving: asyncio.Task[None]) -> Iterator[None]
 
     def told() -> None:
         if stop.is_set():
-            log.warning("told to stop again: what is still open is cut")
+            told = "told to stop again: what is still open is cut"
+            event(log, logging.WARNING, "server-cut", told)
             serving.cancel()
+        else:
+            event(log, logging.INFO, "server-stopping", "told to stop", grace=grace)
         stop.set()
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,9 +20,11 @@ from supersoniq.auth.tokens import Caller, Verifier
 from supersoniq.core.errors import Closed, QueueNotFound, RateLimited, SupersoniqError
 from supersoniq.core.ops import AnyOp, Configure, Queues
 from supersoniq.observe import Meter
+from supersoniq.observe.logs import event
 
 __all__ = ["DEFAULT", "Service"]
 
+log = logging.getLogger("supersoniq.access")
 Document = Callable[[], dict[str, Any]]
 
 DEFAULT = "default"
@@ -86,8 +89,18 @@ class Service:
             error: the error.
             scope: the ASGI scope of the call.
         """
-        if self.meter is not None and isinstance(error, PermissionError | RateLimited):
+        if not isinstance(error, PermissionError | RateLimited):
+            return
+        if self.meter is not None:
             self.meter.tally.refused[error.code] += 1
+        client = scope.get("client")
+        facts = {
+            "error": error.code,
+            "detail": str(error),
+            "client": client[0] if client else "",
+            "protocol": protocol_of(scope),
+        }
+        event(log, logging.WARNING, "call-refused", "a call was refused", **facts)
 
     @contextmanager
     def holding(self, scope: Scope) -> Iterator[None]:

@@ -15,6 +15,7 @@ from supersoniq.adapters.ws.farewell import TOO_MANY
 from supersoniq.adapters.ws.requests import HANDLERS
 from supersoniq.adapters.ws.session import PATIENCE, Session
 from supersoniq.core.errors import Closed, InvalidArgument, SupersoniqError
+from supersoniq.observe.logs import within
 
 __all__ = ["Sockets", "upgrade"]
 
@@ -32,6 +33,10 @@ class Sockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        with within(scope):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         try:
             self._service.origins.admit(scope)

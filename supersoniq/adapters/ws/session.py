@@ -42,6 +42,7 @@ from supersoniq.adapters.ws.terms import Terms
 from supersoniq.auth.tokens import Caller
 from supersoniq.core.errors import Closed, InvalidArgument, PermissionDenied, SupersoniqError
 from supersoniq.core.ops import AnyOp
+from supersoniq.observe.logs import event
 
 __all__ = ["Session"]
 
@@ -156,6 +157,10 @@ class Session:
         """Have it end; ``None``: there is nobody to be told. Only the first time counts."""
         if not self._over.done():
             self._over.set_result(farewell)
+            if farewell is not None and farewell.code != GOING_AWAY.code:
+                # Its detail may be in the client's own words.
+                facts = {"code": farewell.code, "reason": farewell.reason}
+                event(log, logging.INFO, "connection-cut", "a WebSocket is ended", **facts)
             # At once: when all connections end together, none must lease what another releases.
             for task in self._tasks.values():
                 task.cancel()

@@ -223,6 +223,19 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "warning"
     """The least that is told."""
+    format: Literal["json", "text"] = "text"
+    """Lines for people, or a JSON object each for machines."""
+
+
+class Metrics(Section):
+    """What GET /metrics tells."""
+
+    prefix: ClassVar[str] = "metrics_"
+
+    enabled: Annotated[bool, Told(name="metrics")] = True
+    """Whether anything is counted there."""
+    queues: Annotated[int, Field(ge=0, le=10_000), Told(flag=False)] = 100
+    """Queues with figures of their own; the others are summed up."""
 
 
 class Settings(BaseSettings):
@@ -239,3 +252,4 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     limits: Limits = Limits()  # type: ignore[valid-type]
     log: Log = Log()
+    metrics: Metrics = Metrics()

@@ -43,6 +43,7 @@ from supersoniq.servers.head import (
 )
 from supersoniq.servers.request import App, Request, answer_fields, plain
 from supersoniq.servers.stream import Reset, StreamLost
+from supersoniq.servers.told import CUT, REFUSED
 from supersoniq.servers.websocket import WebSocket
 
 __all__ = ["Connection", "Host"]
@@ -143,7 +144,7 @@ class Connection:
             self.fail(error.code, str(error))
         except ProtocolError as error:
             # h2 has its GOAWAY ready.
-            log.info("HTTP/2 connection ended: %s", error)
+            log.info("HTTP/2 connection ended: %s", error, extra=CUT)
             self._end(str(error))
             self._host.give_up()
         except Exception:
@@ -285,7 +286,7 @@ class Connection:
         self.start(lane, head)
 
     def _answer(self, lane: Lane, bad: BadHead) -> None:
-        log.info("HTTP/2 request refused with %d: %s", bad.status, bad)
+        log.info("HTTP/2 request refused with %d: %s", bad.status, bad, extra=REFUSED)
         start, body = plain(bad.status, bad.problem)
         fields = answer_fields(bad.status, self._host.defaults(), start["headers"])
         try:
@@ -382,7 +383,7 @@ class Connection:
         """End everything: the peer has broken the connection, or is too much."""
         if self.over:
             return
-        log.info("HTTP/2 connection ended: %s", problem)
+        log.info("HTTP/2 connection ended: %s", problem, extra=CUT)
         self.engine.add(frames.goaway(self._last, code, problem))
         self._end(problem)
         self._host.give_up()

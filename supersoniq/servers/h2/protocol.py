@@ -20,6 +20,7 @@ from supersoniq.servers.h2.connection import Connection
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.head import Endpoints
 from supersoniq.servers.request import App, plain
+from supersoniq.servers.told import CUT, REFUSED
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -150,7 +151,7 @@ class H2Protocol(asyncio.Protocol):
         server, most = self._server, self._config.limit_concurrency
         server.total_requests += 1
         if most is not None and (len(server.connections) >= most or len(server.tasks) >= most):
-            log.warning("over the limit of %d connections or requests: 503", most)
+            log.warning("over the limit of %d connections or requests: 503", most, extra=REFUSED)
             return _unavailable
         app: App = self._config.loaded_app
         return app
@@ -244,7 +245,7 @@ class H2Protocol(asyncio.Protocol):
         self._connection.fail(0, "what was begun did not come in time")
 
     def _on_stuck(self) -> None:
-        log.info("HTTP/2 connection cut: the client reads nothing")
+        log.info("HTTP/2 connection cut: the client reads nothing", extra=CUT)
         self._abort()
 
     def _tick(self) -> None:
@@ -259,7 +260,7 @@ class H2Protocol(asyncio.Protocol):
         elif self._asked is not None and self._asked > self._heard:
             due = self._asked + limits.ping_timeout
             if now >= due:
-                log.info("HTTP/2 connection cut: the client gives no sign of life")
+                log.info("HTTP/2 connection cut: the client gives no sign of life", extra=CUT)
                 self._abort()
                 return
         else:

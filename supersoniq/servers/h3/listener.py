@@ -39,6 +39,7 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 from supersoniq.servers.h3.credit import Connection
 from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.h3.protocol import Protocol
+from supersoniq.servers.told import REFUSED
 
 __all__ = ["Listener"]
 
@@ -139,7 +140,11 @@ class Listener(asyncio.DatagramProtocol):
             return None
         home = _home(addr)
         full = len(self.connections) >= self._limits.max_connections
-        if full or self.closing or self._homes[home] >= self._limits.connections_per_address:
+        if self.closing:
+            self._refuse(header, QuicErrorCode.CONNECTION_REFUSED, addr)
+            return None
+        if full or self._homes[home] >= self._limits.connections_per_address:
+            log.warning("too many HTTP/3 connections, in all or of one address", extra=REFUSED)
             self._refuse(header, QuicErrorCode.CONNECTION_REFUSED, addr)
             return None
         return self._open(original, header, home)

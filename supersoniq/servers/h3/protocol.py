@@ -38,6 +38,7 @@ from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.h3.requests import Requests
 from supersoniq.servers.request import App
 from supersoniq.servers.stream import Reset
+from supersoniq.servers.told import CUT
 
 __all__ = ["Protocol"]
 
@@ -112,7 +113,7 @@ class Protocol(QuicConnectionProtocol):
         try:
             yield
         except Exception as error:
-            log.warning("a connection is cut: %s: %s", type(error).__name__, error)
+            log.warning("a connection is cut: %s: %s", type(error).__name__, error, extra=CUT)
             log.debug("where that happened", exc_info=True)
             self.abandon()
 
@@ -131,7 +132,9 @@ class Protocol(QuicConnectionProtocol):
         try:
             yield
         except Exception as error:
-            log.warning("stream %d is cut: %s: %s", stream_id, type(error).__name__, error)
+            log.warning(
+                "stream %d is cut: %s: %s", stream_id, type(error).__name__, error, extra=CUT
+            )
             log.debug("where that happened", exc_info=True)
             self._lose(stream_id, "a fault in the connection")
             with contextlib.suppress(Exception):
@@ -211,7 +214,7 @@ class Protocol(QuicConnectionProtocol):
         self._lose(stream_id, f"the client has cancelled it ({event.error_code})")
         self.framing.reset(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
         if not self._cancels.take(self._loop.time()):
-            log.info("a client was shown out: it cancelled too much")
+            log.info("a client was shown out: it cancelled too much", extra=CUT)
             self.close(ErrorCode.H3_EXCESSIVE_LOAD, "too many cancelled requests")
 
     def _lose(self, stream_id: int, why: str) -> None:
@@ -274,7 +277,7 @@ class Protocol(QuicConnectionProtocol):
         if left > 0:
             self._set("unused", left, self._on_unused)
         else:
-            log.info("a connection is closed: nothing was asked for %g s", timeout)
+            log.info("a connection is closed: nothing was asked for %g s", timeout, extra=CUT)
             self.close(ErrorCode.H3_NO_ERROR, "nothing is asked for")
 
     def leave(self) -> None:
