@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from supersoniq.api import broker as _broker
+from supersoniq.api.observer import Observer
 from supersoniq.core.errors import Closed
 from supersoniq.core.ops import QueueStats
 from supersoniq.sync.loop import Loop
@@ -78,6 +79,17 @@ class Broker:
     def stats(self) -> dict[str, QueueStats]:
         """The figures of every queue, by name."""
         return self._run(self._async.stats())
+
+    def observe(self, observer: Observer) -> None:
+        """Have somebody told of what is carried out, in the thread of the event loop."""
+
+        async def observe() -> None:
+            self._async.observe(observer)
+
+        if self._loop is None:
+            self._async.observe(observer)
+        else:
+            self._run(observe())
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue and all it holds; see ``supersoniq.Broker.delete_queue``."""
