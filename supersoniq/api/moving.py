@@ -100,6 +100,8 @@ class Moved(msgspec.Struct, kw_only=True):
     """Held by consumers, at the last look."""
     damaged: int = 0
     """Left at the source, because they failed their checksum."""
+    paused: bool = False
+    """Whether the target is paused, so that nothing is delivered until somebody resumes it."""
     both: int = 0
     """At the target, and perhaps delivered at the source as well: only if that was resumed."""
 
@@ -178,12 +180,16 @@ class Mover:
             if idle > 2:
                 so_far.ending = Ending.RESUMED if after.leased else Ending.MISCOUNTED
                 return so_far
-        arrived = (await self._to(ops.Stats(self.into))).published - there.published
-        dropped = after.purged - before.purged
-        if arrived < so_far.stored or not self._least <= dropped <= self._most:
-            so_far.ending = Ending.MISCOUNTED
         if self._hold:
             await self._to(ops.Resume(self.into))
+        now: ops.QueueStats = await self._to(ops.Stats(self.into))
+        so_far.paused = now.paused
+        dropped = after.purged - before.purged
+        if (
+            now.published - there.published < so_far.stored
+            or not self._least <= dropped <= self._most
+        ):
+            so_far.ending = Ending.MISCOUNTED
         return so_far
 
     async def _begin(self) -> tuple[ops.QueueStats, ops.QueueStats]:

@@ -122,6 +122,7 @@ def _fields(moved: Moved) -> dict[str, object]:
         "stored": moved.stored,
         "held": moved.held,
         "damaged": moved.damaged,
+        "paused": moved.paused,
         "both": moved.both,
     }
 
@@ -139,4 +140,5 @@ def _sentence(queue: str, target: str, into: str, moved: Moved) -> str:
         Ending.MISCOUNTED: "but figures do not add up: somebody else dropped messages meanwhile",
     }[moved.ending]
     damaged = f"; {moved.damaged} damaged ones stay where they are" if moved.damaged else ""
-    return f"{done}; {rest}{damaged}."
+    paused = f"; {into!r} is paused: 'supersoniq resume' lets it deliver" if moved.paused else ""
+    return f"{done}{paused}; {rest}{damaged}."

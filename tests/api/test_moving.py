@@ -220,7 +220,9 @@ async def test_to_another_queue_there_and_back_and_there_again() -> None:
         before = await seen(one)
         for _ in range(3):
             assert (await Mover(one, two, "q", "p").run()).stored == number
-            assert (await Mover(two, one, "p", "q").run()).stored == number
+            home = await Mover(two, one, "p", "q").run()
+            assert (home.stored, home.paused) == (number, True)
+            await one.queue("q").resume()
         assert await seen(one) == before
 
 

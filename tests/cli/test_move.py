@@ -7,11 +7,14 @@ import json
 import random
 import signal
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 import supersoniq
 import supersoniq.sync
+from supersoniq.api.moving import Ending
+from supersoniq.core.imports import REMEMBERED
 from tests.backends.redis_server import needs_server
 from tests.cli.moves import STORES, move_and_kill, store
 from tests.cli.shell import Shell, on_a_terminal
@@ -36,13 +39,13 @@ async def test_from_any_store_to_any_other(shell: Shell, one: str, two: str) -> 
         [told] = await asyncio.to_thread(shell.lines, "move", source, target, "--queue", "q")
         assert told == {
             "queue": "q", "into": "q", "ending": "done", "moved": number, "stored": number,
-            "held": 0, "damaged": 0, "both": 0,
+            "held": 0, "damaged": 0, "paused": False, "both": 0,
         }  # fmt: skip
         async with supersoniq.connect(target) as broker:
             assert await seen(broker) == before
         back = ("move", target, source, "--queue", "q", "--into", "home")
         [again] = await asyncio.to_thread(shell.lines, *back)
-        assert again["moved"] == number
+        assert (again["moved"], again["paused"]) == (number, False)
         async with supersoniq.connect(source) as broker:
             assert await seen(broker, "home") == before
             assert await seen(broker) == []
@@ -56,6 +59,12 @@ async def test_killed_and_given_again_it_goes_on(shell: Shell, one: str, two: st
     with ExitStack() as stack:
         source, target = (stack.enter_context(store(shell, kind)) for kind in (one, two))
         await move_and_kill(shell, source, target, 4, random.Random(one))
+
+
+def test_the_page_has_every_ending() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "moving.md").read_text()
+    assert all(f"\n| `{ending}` | " in page for ending in Ending)
+    assert REMEMBERED == 7 * 86_400_000, "the page speaks of a week"
 
 
 def test_all_queues(shell: Shell) -> None:
