@@ -150,7 +150,7 @@ export class Actions {
         fields: [
           field("Queue", { name: "queue", required: true, value: name ?? "", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,127}", autocomplete: "off", spellcheck: "false" }),
           field("Content", body),
-          field("Is", select("kind", kinds)),
+          field("Format", select("kind", kinds)),
           h(
             "div",
             { class: "fields" },

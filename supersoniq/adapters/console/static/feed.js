@@ -44,8 +44,8 @@ export class Track {
   /** Since when a counter has stood still, as far as was seen. */
   still(field) {
     const last = this.points.at(-1);
-    const moved = this.points.findLast((point) => point[field] !== last[field]);
-    return moved ? last.at - moved.at : last.at - this.points[0].at;
+    const moved = this.points.findLastIndex((point) => point[field] !== last[field]);
+    return last.at - this.points[moved + 1].at;
   }
 }
 

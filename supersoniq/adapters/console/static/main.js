@@ -112,7 +112,7 @@ class App {
     say(at("link"), told[state]);
     mark(at("link"), "class", `link ${state}`);
     mark(at("link"), "title", error?.message ?? `over ${transport === "http" ? "HTTP" : "WebSocket"}`);
-    mark(at("main"), "data-stale", state === "lost");
+    mark(at("main"), "data-stale", state === "lost" && "true");
     const { subject, expires } = this.access.rights;
     at("who").hidden = this.access.token === null;
     const left = expires === null ? Infinity : expires - Date.now();
