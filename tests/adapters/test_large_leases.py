@@ -71,8 +71,8 @@ def test_over_http(door: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None
     async def main() -> None:
         async with supersoniq.connect(url) as broker:
             await fill(broker)
-            reading = Reading(broker, monkeypatch)
             transport = httpx.ASGITransport(create_app(broker, max_answer=2 * MIB))
+            reading = Reading(broker, monkeypatch)
             async with httpx.AsyncClient(transport=transport, base_url="http://q") as client:
                 got = 0
                 while got < MESSAGES:
@@ -122,8 +122,8 @@ def test_a_subscriber_with_a_large_credit(url: str, monkeypatch: pytest.MonkeyPa
     async def main() -> None:
         async with supersoniq.connect(url) as broker:
             await fill(broker)
-            reading = Reading(broker, monkeypatch)
             async with served(broker) as address, dial(address, max_size=None) as client:
+                reading = Reading(broker, monkeypatch)
                 await client.done("subscribe", queue="q", mode="work", credit=10_000)
                 got = 0
                 while got < MESSAGES:
