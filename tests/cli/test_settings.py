@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from supersoniq.adapters.http.app import create_app
+from supersoniq.adapters.http.serve import serve
 from supersoniq.cli.configured import Configured
 from supersoniq.cli.group import group
 from supersoniq.cli.output import without_password
@@ -343,6 +346,14 @@ def test_no_other_command_waits_for_pydantic(shell: Shell) -> None:
             capture_output=True, check=True,
         )  # fmt: skip
         assert done.stderr == loaded
+
+
+def test_whatever_python_can_tell_a_server_is_a_setting() -> None:
+    """Those of ``serve`` and of the app behind it, by the same names."""
+    taken = {*inspect.signature(serve).parameters, *inspect.signature(create_app).parameters}
+    set_otherwise = {"broker", "auth", "no_auth", "on_started", "options"}
+    metrics = {"metrics", "metrics_queues"}
+    assert taken - set_otherwise - metrics <= {it.path[-1] for it in declared().values()}
 
 
 def test_every_server_command_is_made_from_the_model() -> None:
