@@ -28,6 +28,7 @@ __all__ = [
     "Failed",
     "Stop",
     "connected",
+    "is_server",
     "note_if_forgotten",
     "open_broker",
     "open_queue",
@@ -155,14 +156,23 @@ def store_path(url: str) -> Path | None:
     return Path(unquote(rest.partition("?")[0]))
 
 
-def connected(url: str) -> supersoniq.Broker:
+def is_server(url: str) -> bool:
+    """Whether the store is another server's."""
+    return url.lower().startswith(("http://", "https://", "ws://", "wss://"))
+
+
+def connected(url: str, token_file: Path | None = None) -> supersoniq.Broker:
     """A broker that is not open yet, with the token that the user has for a server.
 
     A file is read again whenever another token is due: something may keep it up to date.
+
+    Args:
+        url: the store's.
+        token_file: instead of what ``--token-file`` says.
     """
-    if not url.lower().startswith(("http://", "https://", "ws://", "wss://")):
+    if not is_server(url):
         return supersoniq.connect(url)
-    file: Path | None = click.get_current_context().meta.get(TOKEN_FILE)
+    file = token_file or click.get_current_context().meta.get(TOKEN_FILE)
     given = os.environ.get(TOKEN)
     token = (lambda: _token_in(file)) if file is not None else given.strip() if given else None
     return supersoniq.connect(url, token=token)
@@ -176,19 +186,22 @@ def _token_in(file: Path) -> str:
 
 
 @asynccontextmanager
-async def open_broker(url: str, *, make: bool = True) -> AsyncIterator[supersoniq.Broker]:
+async def open_broker(
+    url: str, *, make: bool = True, token_file: Path | None = None
+) -> AsyncIterator[supersoniq.Broker]:
     """An open broker.
 
     Args:
         url: the store's.
         make: whether a store that is not there may be made; otherwise that is an error, since
             looking at what a mistyped name just made helps nobody.
+        token_file: as for ``connected``.
     """
     path = store_path(url)
     if not make and path is not None and not path.exists():
         problem = "no such file; name the store with --backend, or publish something first"
         raise InvalidSetting("backend", url, problem)
-    async with connected(url) as broker:
+    async with connected(url, token_file) as broker:
         yield broker
 
 

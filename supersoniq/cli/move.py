@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
 import click
 
 import supersoniq
 from supersoniq.api.moving import Ending, Moved, Mover
-from supersoniq.cli.common import Failed, Stop, open_broker, run
-from supersoniq.cli.options import command, json_option, queue_option
+from supersoniq.cli.common import Failed, Stop, is_server, open_broker, run
+from supersoniq.cli.options import TOKEN, command, json_option, queue_option
 from supersoniq.cli.output import Out, progress
 from supersoniq.core.errors import IllegalMove, InvalidSetting, QueueNotFound, SupersoniqError
 
 __all__ = ["move"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 AGAIN = "run the same command again to go on"
+
+
+def _token_option(end: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{end}-token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=f"The token for a server as {end.upper()}; or in the variable {TOKEN}.",
+    )
 
 
 @command(
@@ -32,6 +46,8 @@ AGAIN = "run the same command again to go on"
     metavar="SECONDS",
     help="How long to wait for what consumers hold; without it, as long as it takes.",
 )
+@_token_option("from")
+@_token_option("to")
 @click.option("--hold", is_flag=True, help="Pause the queue in TO until all is there.")
 @json_option
 @queue_option
@@ -42,6 +58,8 @@ def move(
     every: bool,
     wait: float | None,
     hold: bool,
+    from_token_file: Path | None,
+    to_token_file: Path | None,
     as_json: bool,
     queue: str,
 ) -> None:
@@ -57,10 +75,19 @@ def move(
     """
     if every and into is not None:
         raise click.UsageError("--into names one queue, --all takes all of them.")
+    both = is_server(source) and is_server(target) and source != target
+    if both and os.environ.get(TOKEN) and from_token_file is to_token_file is None:
+        raise click.UsageError(
+            f"{TOKEN} is for one server, and must not be shown to another: give the token of"
+            " FROM or TO in a file."
+        )
     out = Out(as_json)
 
     async def work(stop: Stop) -> int:
-        async with open_broker(source, make=False) as one, open_broker(target) as other:
+        async with (
+            open_broker(source, make=False, token_file=from_token_file) as one,
+            open_broker(target, token_file=to_token_file) as other,
+        ):
             for url, broker in ((source, one), (target, other)):
                 if not broker.backend.capabilities.lasting:
                     problem = "is forgotten when this command ends; name the server that holds it"

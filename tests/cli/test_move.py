@@ -96,6 +96,36 @@ def test_what_consumers_hold_and_ctrl_c(shell: Shell) -> None:
     assert (told["ending"], told["moved"]) == ("done", 0)
 
 
+def test_between_two_servers_with_tokens(shell: Shell) -> None:
+    """Each gets its own token, and never the other's."""
+    urls = []
+    for name, scope in (("one", "browse:* manage:*"), ("two", "manage:d*")):
+        shell.lines("token", "keys", name)
+        made = shell.ask(
+            "token", "make", "--key", f"{name}.key", "--sub", "mover", "--iss", "us", "--aud", name,
+            "--scope", scope,
+        )  # fmt: skip
+        Path(f"{name}.token").write_text(made.stdout)
+        server = shell.start(
+            "serve", "--port", "0", "--backend", f"sqlite:///{name}.db", "--auth-public-key",
+            f"{name}.pem", "--auth-issuer", "us", "--auth-audience", name,
+        )  # fmt: skip
+        assert server.stdout is not None
+        urls.append(json.loads(server.stdout.readline())["url"])
+    shell.lines("publish", "x", "-b", "sqlite:///one.db")
+    from_one, to_two = ("--from-token-file", "one.token"), ("--to-token-file", "two.token")
+    assert "token" in shell.ask("move", *urls, *from_one).stderr
+    [told] = shell.lines("move", *urls, *from_one, *to_two)
+    assert (told["ending"], told["moved"]) == ("done", 1)
+    refused = shell.ask("move", *urls, *from_one, *to_two, "--into", "x")
+    assert refused.exit_code == 1
+    assert "manage" in refused.stderr
+    shell.env["SUPERSONIQ_TOKEN"] = Path("two.token").read_text().strip()
+    assert b"must not be shown to another" in shell.run("move", *urls).stderr
+    done = shell.run("move", *urls, *from_one)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_it_refuses(shell: Shell) -> None:
     def refused(*words: str) -> str:
         result = shell.ask("move", *words)
