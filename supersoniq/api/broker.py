@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,8 @@ class Broker:
         self.backend = backend
         self._engine: Engine | None = None
         self._observers: list[Observer] = []
+        self.make_engine: Callable[[Backend], Engine] = Engine
+        """Makes the engine when it is opened; ``supersoniq.tracing`` has its own."""
 
     @property
     def engine(self) -> Engine:
@@ -39,6 +42,11 @@ class Broker:
             raise Closed("the broker")
         return self._engine
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened, and not closed since."""
+        return self._engine is not None
+
     async def open(self) -> Broker:
         """Open the store. Opening an open broker does nothing.
 
@@ -47,7 +55,7 @@ class Broker:
         """
         if self._engine is None:
             await self.backend.open()
-            self._engine = Engine(self.backend)
+            self._engine = self.make_engine(self.backend)
             for observer in self._observers:
                 self._engine.observe(observer)
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Delivery:
     _trusted: float | None = None
     _message: Message | None = None
     _keeper: Keeper | None = None
+    _work: AbstractContextManager[None] | None = None
 
     def __init__(self, engine: Engine, lease: Lease, length: int, since: float) -> None:
         self.lease = lease
@@ -297,6 +299,10 @@ class Delivery:
 
     async def __aenter__(self) -> Delivery:
         self._begin(asyncio.current_task())
+        working = self._engine.working
+        if working is not None:
+            self._work = working(self)
+            self._work.__enter__()
         return self
 
     async def __aexit__(
@@ -305,7 +311,17 @@ class Delivery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.finish(error)
+        work, self._work = self._work, None
+        if work is None:
+            await self.finish(error)
+            return
+        # The settlement belongs to the work, and so does its failure.
+        try:
+            await self.finish(error)
+        except BaseException as failed:
+            work.__exit__(type(failed), failed, failed.__traceback__)
+            raise
+        work.__exit__(kind, error, trace)
 
     async def _keep(self) -> float | None:
         """Extend; gives seconds until the next time, or ``None`` if the lease is lost."""

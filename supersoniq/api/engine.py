@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ from supersoniq.port import Backend
 __all__ = ["Engine"]
 
 log = logging.getLogger("supersoniq")
+
+
+Working = Callable[[Any], AbstractContextManager[None]]
 
 
 class Held(Protocol):
@@ -42,6 +46,9 @@ class Engine:
     Args:
         backend: an open backend. The engine does not close it.
     """
+
+    working: Working | None = None
+    """Entered with a delivery as long as somebody works on it; ``None``: nobody wants to know."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
