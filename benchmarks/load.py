@@ -36,6 +36,8 @@ class Posts(NamedTuple):
     kind: str
     requests: int
     http2: bool = False
+    token: str = ""
+    """Who sends it, where that is asked."""
 
 
 def find_h2load() -> str | None:
@@ -63,8 +65,10 @@ def _h2load(posts: Posts) -> float:
     with NamedTemporaryFile() as body:
         body.write(posts.body)
         body.flush()
-        field = f"content-type: {posts.kind}"
-        command = ["h2load", *protocol, "-n", str(posts.requests), "-d", body.name, "-H", field]
+        fields = ["-H", f"content-type: {posts.kind}"]
+        if posts.token:
+            fields += ["-H", f"authorization: Bearer {posts.token}"]
+        command = ["h2load", *protocol, "-n", str(posts.requests), "-d", body.name, *fields]
         done = subprocess.run([*command, posts.url], capture_output=True, text=True, check=True)
     good = re.search(r"status codes: (\d+) 2xx", done.stdout)
     rate = re.search(r"finished in .*, ([\d.]+) req/s", done.stdout)
@@ -73,7 +77,7 @@ def _h2load(posts: Posts) -> float:
     return float(rate[1])
 
 
-def be_client(posts: tuple[str, bytes, str, int, bool]) -> None:
+def be_client(posts: tuple[str, bytes, str, int, bool, str]) -> None:
     """Be the client in this fresh process: print the rate."""
     print(uvloop.run(_post_many(Posts(*posts))))
 
@@ -82,7 +86,9 @@ async def _post_many(posts: Posts) -> float:
     url = urlsplit(posts.url)
     head = (
         f"POST {url.path} HTTP/1.1\r\nhost: {url.netloc}\r\ncontent-type: {posts.kind}\r\n"
-        f"content-length: {len(posts.body)}\r\n\r\n"
+        f"content-length: {len(posts.body)}\r\n"
+        + (f"authorization: Bearer {posts.token}\r\n" if posts.token else "")
+        + "\r\n"
     )
     request = head.encode() + posts.body
     loop = asyncio.get_running_loop()

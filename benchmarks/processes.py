@@ -18,12 +18,16 @@ from urllib.request import Request, urlopen
 
 from benchmarks.harness import ROOT
 
-__all__ = ["Redis", "Served", "bare", "beanstalkd", "redis", "supersoniq"]
+__all__ = ["Redis", "Served", "bare", "beanstalkd", "operating", "redis", "supersoniq"]
 
 _ANYBODY = ssl._create_unverified_context()  # as the certificate is made for the occasion
 _OURS = """
 from supersoniq.adapters.http.serve import serve
 serve('memory://', port=0, dev={dev}, on_started=lambda url: print(url, flush=True))
+"""
+_OPERATED = """
+from benchmarks.operating import be_server
+be_server({operated!r}, {auth!r}, {store!r})
 """
 _BARE = """
 from benchmarks.processes import serve_bare
@@ -56,6 +60,13 @@ class Served(NamedTuple):
 def supersoniq(dev: bool = False) -> Iterator[Served]:
     """Ours, on the memory backend, so that the door is what is measured."""
     with _python(_OURS.format(dev=dev)) as served:
+        yield served
+
+
+@contextmanager
+def operating(operated: bool, auth: bool, store: str) -> Iterator[Served]:
+    """Ours with metrics and a log, and perhaps tokens, or without any of it."""
+    with _python(_OPERATED.format(operated=operated, auth=auth, store=store)) as served:
         yield served
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks import depth, doors, memory, redis, sqlite, wakeup, ws  # noqa: E402  # found by the line above
+from benchmarks import depth, doors, memory, operating, redis, sqlite, wakeup, ws  # noqa: E402  # found by the line above
 from benchmarks.harness import Plan, Row, machine, table  # noqa: E402
 
 SUBJECTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
@@ -25,6 +25,7 @@ SUBJECTS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "wakeup": wakeup.rows,
     "doors": doors.rows,
     "ws": ws.rows,
+    "operating": operating.rows,
 }
 
 

@@ -27,14 +27,14 @@ UNDER_WAY = 8
 MASK = bytes(4)
 
 
-def publish(address: str, binary: bool, batch: int, count: int) -> float:
+def publish(address: str, binary: bool, batch: int, count: int, token: str = "") -> float:
     """Publish messages in frames of ``batch``; gives how many a second were answered."""
-    return _run(lambda: _Publisher(binary, batch, count), address)
+    return _run(lambda: _Publisher(binary, batch, count, token), address)
 
 
-def carry(address: str, binary: bool, batch: int, count: int) -> float:
+def carry(address: str, binary: bool, batch: int, count: int, token: str = "") -> float:
     """Publish messages, get each of them and acknowledge it; gives how many a second."""
-    return _run(lambda: _Worker(binary, batch, count), address)
+    return _run(lambda: _Worker(binary, batch, count, token), address)
 
 
 def _run(make: Callable[[], _Client], address: str) -> float:
@@ -51,12 +51,13 @@ async def _measured(make: Callable[[], _Client], address: str) -> float:
 class _Client(asyncio.Protocol):
     """The connection, and the frames on it."""
 
-    def __init__(self, binary: bool, batch: int, count: int) -> None:
+    def __init__(self, binary: bool, batch: int, count: int, token: str) -> None:
         self.binary = binary
         self.batch = batch
         self.left = count
         self.rate: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._count = count
+        self._token = token
         self._buffer = b""
         self._open = False
         self._transport: asyncio.Transport
@@ -95,11 +96,13 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop has its own
-        kind = "msgpack" if self.binary else "json"
+        offered = f"supersoniq.v1.{'msgpack' if self.binary else 'json'}"
+        if self._token:
+            offered += f", bearer.{self._token}"
         self._transport.write(
             b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Protocol: supersoniq.v1.%b\r\n\r\n" % kind.encode()
+            b"Sec-WebSocket-Protocol: %b\r\n\r\n" % offered.encode()
         )
 
     def data_received(self, data: bytes) -> None:

@@ -16,7 +16,16 @@ def test_every_benchmark_runs(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     results = json.loads(out.read_text())["results"]
-    assert set(results) == {"memory", "sqlite", "redis", "depth", "wakeup", "doors", "ws"}
+    assert set(results) == {
+        "memory",
+        "sqlite",
+        "redis",
+        "depth",
+        "wakeup",
+        "doors",
+        "ws",
+        "operating",
+    }
     for row in (row for rows in results.values() for row in rows):
         assert row["durability"]
         if "is not installed" in row["note"]:
