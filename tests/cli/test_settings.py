@@ -352,8 +352,8 @@ def test_whatever_python_can_tell_a_server_is_a_setting() -> None:
     """Those of ``serve`` and of the app behind it, by the same names."""
     taken = {*inspect.signature(serve).parameters, *inspect.signature(create_app).parameters}
     set_otherwise = {"broker", "auth", "no_auth", "on_started", "options"}
-    metrics = {"metrics", "metrics_queues"}
-    assert taken - set_otherwise - metrics <= {it.path[-1] for it in declared().values()}
+    names = {it.path[-1] for it in declared().values()} | {it.name for it in declared().values()}
+    assert taken - set_otherwise <= names
 
 
 def test_every_server_command_is_made_from_the_model() -> None:
