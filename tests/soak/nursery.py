@@ -82,7 +82,9 @@ class Nursery:
 
     def _releases(self) -> Iterator[str]:
         calls = read(self.lines)
-        settled = {call.asked["receipt"] for call in calls if "receipt" in call.asked}
+        # What was cut short may not have been done, and an extended lease is still one.
+        done = [call for call in calls if call.outcome == "ok" and call.op != "extend"]
+        settled = {call.asked["receipt"] for call in done if "receipt" in call.asked}
         held = [(lease, call) for call in calls for lease in call.answer.get("leases", ())]
         for number, (lease, call) in enumerate(held):
             if call.worker in self._released and lease["receipt"] not in settled:
