@@ -32,7 +32,7 @@ JSON = "supersoniq.v1.json"
 def connect(where: Running, *, hello: bool = True, room: int | None = None) -> socket.socket:
     """A connection, over TLS if there is TLS."""
     raw = socket.socket()
-    raw.settimeout(10)
+    raw.settimeout(30)
     if room is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     raw.connect(("127.0.0.1", where.port))

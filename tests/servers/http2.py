@@ -53,7 +53,7 @@ def client_tls(*protocols: str) -> ssl.SSLContext:
     return context
 
 
-async def until(ready: Callable[[], object], timeout: float = 10) -> None:
+async def until(ready: Callable[[], object], timeout: float = 30) -> None:
     """Wait for something to be true."""
     async with asyncio.timeout(timeout):
         while not ready():  # noqa: ASYNC110 - whatever it is
@@ -117,7 +117,7 @@ async def serving(
         yield Running(server, listener.getsockname()[1], secure)
     finally:
         server.should_exit = True
-        await asyncio.wait_for(task, grace + 10)
+        await asyncio.wait_for(task, grace + 30)
         listener.close()
 
 
@@ -302,13 +302,13 @@ class Client:
         self.flush()
         return number
 
-    async def answer(self, number: int, timeout: float = 10) -> Answer:
+    async def answer(self, number: int, timeout: float = 30) -> Answer:
         """The whole answer."""
         answer = self._answer(number)
         await asyncio.wait_for(answer.done.wait(), timeout)
         return answer
 
-    async def get(self, path: str = "/", *, timeout: float = 10, **options: Any) -> Answer:
+    async def get(self, path: str = "/", *, timeout: float = 30, **options: Any) -> Answer:
         """Ask, and wait for the whole answer."""
         return await self.answer(self.request(path, **options), timeout)
 
@@ -358,7 +358,7 @@ async def client(
             one.h2.initiate_connection()
             one.flush()
             one.pump = asyncio.ensure_future(one._read())
-            await asyncio.wait_for(one.settled.wait(), 5)
+            await asyncio.wait_for(one.settled.wait(), 30)
         yield one
     finally:
         if one.pump is not None:

@@ -30,7 +30,7 @@ class Program(Running):
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    async def over(self, seconds: float = 40) -> int:
+    async def over(self, seconds: float = 60) -> int:
         """Wait for its end; gives the exit status."""
         _, err = await asyncio.wait_for(self.process.communicate(), seconds)
         self.told = err.decode()
@@ -61,7 +61,7 @@ async def running(
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
         assert line, (await process.stderr.read()).decode()
         yield Program(process, json.loads(line))
     finally:

@@ -101,7 +101,7 @@ async def websocket(one: Client, path: str = "/", *protocols: str) -> AsyncItera
     if protocols:
         head.append((b"sec-websocket-protocol", ", ".join(protocols).encode()))
     number = one.send_head(head, end=False)
-    await asyncio.wait_for(one.answers[number].head.wait(), 5)
+    await asyncio.wait_for(one.answers[number].head.wait(), 30)
     yield Socket(one, number)
 
 

@@ -24,6 +24,7 @@ from supersoniq.servers.alt_svc import alt_svc
 from supersoniq.servers.devcert import dev_certificate
 from supersoniq.servers.h3 import H3Server, udp_socket
 from supersoniq.servers.h3.allowance import Allowance
+from supersoniq.servers.h3.server import LAST_WORDS
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
 
 
@@ -140,6 +141,35 @@ def test_a_stop_lets_finish_what_has_begun(tmp_path: Path) -> None:
             await until(lambda: client.ended is not None, 2)
             assert client.ended is not None
             assert client.ended.error_code == 0x100
+
+    asyncio.run(main())
+
+
+def test_a_stop_waits_until_what_was_said_is_heard(tmp_path: Path) -> None:
+    """The app has said all, but its client is far away."""
+    size = 100_000
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    async def main() -> None:
+        async with serving(large, tmp_path) as server, visiting(server) as client:
+            on_the_way: list[Any] = []
+            hear, client.datagram_received = (  # type: ignore[method-assign]
+                client.datagram_received,
+                lambda *datagram: on_the_way.append(datagram),
+            )
+            number = client.open(request_head("GET", "/"), end=True)
+            await until(lambda: bool(on_the_way))
+            stopping = asyncio.ensure_future(server.stop(20))
+            await asyncio.sleep(2 * LAST_WORDS)
+            client.datagram_received = hear  # type: ignore[method-assign]
+            for datagram in on_the_way:
+                hear(*datagram)
+            answer = await client.answer(number).wait()
+            assert len(answer.content) == size
+            await stopping
 
     asyncio.run(main())
 

@@ -90,8 +90,14 @@ class Connection(QuicConnection):
         return 0 if stream is None else len(stream.sender._buffer)
 
     def is_sending(self) -> bool:
-        """Whether a request stream has bytes on their way."""
-        return any(each % 4 == 0 and self.unsent(each) for each in self._streams)
+        """Whether a request stream has bytes, or its end, on their way."""
+        for stream_id, stream in self._streams.items():
+            sender = stream.sender
+            if stream_id % 4 or sender.is_finished or sender._reset_error_code is not None:
+                continue
+            if sender._buffer or sender._buffer_fin is not None:
+                return True
+        return False
 
     def is_open(self, stream_id: int) -> bool:
         """Whether the stream's sending side can take more."""

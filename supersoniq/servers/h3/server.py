@@ -24,7 +24,7 @@ log = logging.getLogger("supersoniq.servers.h3")
 
 SOCKET_BUFFER = 4 * 1024 * 1024
 LAST_WORDS = 0.5
-"""Seconds that cancelled requests get to say that they end."""
+"""Seconds that cancelled requests get to say that they end, and clients at least to hear it."""
 
 
 class H3Server:
@@ -105,13 +105,16 @@ class H3Server:
         """Take no new connections and requests, let those that have begun finish, and end.
 
         Args:
-            grace: seconds that they get; then they are cancelled. Cancelling this cuts them now.
+            grace: seconds that they get, and clients to hear their answers; then they are
+                cancelled. Cancelling this cuts them now.
         """
         listener = self._listener
         if listener is None:
             return
         self._listener = None
         listener.closing = True
+        clock = asyncio.get_running_loop().time
+        end = clock() + grace
         for protocol in list(listener.connections):
             protocol.leave()
         try:
@@ -123,7 +126,7 @@ class H3Server:
                         log.warning(text, len(late))
                     for task in late:
                         task.cancel()
-            await self._drain(listener)
+            await self._drain(listener, max(end, clock() + LAST_WORDS))
         finally:  # also when the one who stops it has no more patience
             for task in _tasks(listener):
                 task.cancel()
@@ -132,10 +135,11 @@ class H3Server:
                 protocol.abandon()
             listener.close()
 
-    async def _drain(self, listener: Listener) -> None:
-        """Wait a moment for the ends of answers to be acknowledged."""
-        for _ in range(round(LAST_WORDS / 0.01)):
-            await asyncio.sleep(0.01)
+    async def _drain(self, listener: Listener, end: float) -> None:
+        """Wait for answers to be acknowledged: an app that has said all may not be heard yet."""
+        clock = asyncio.get_running_loop().time
+        while clock() < end:
+            await asyncio.sleep(0.01)  # for what was just said to be sent; nobody tells of the rest
             if not any(each.quic.is_sending() for each in listener.connections):
                 return
 
