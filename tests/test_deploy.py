@@ -187,7 +187,8 @@ def test_the_unit_is_one_and_is_locked_up(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    # Of a machine's other units it may complain as well.
+    assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
     version = subprocess.run(
         ["systemd-analyze", "--version"], capture_output=True, text=True, check=True
     )
