@@ -33,8 +33,9 @@ def explain(message: Message, *, now: int, until: int, paused_until: int | None,
         return f"It was acknowledged; it is kept for another {_span(until - now)}."
     if status is Status.DEAD:
         return (
-            f"It is dead because: {message.reason}, after {_times(message.deliveries)}"
-            f" delivered; it is kept for another {_span(until - now)}. Redrive it to try again."
+            f"It is dead because: {message.reason}, after being delivered"
+            f" {_times(message.deliveries)}; it is kept for another {_span(until - now)}."
+            " Redrive it to try again."
         )
     parts = ["It is ready"]
     if paused_until is not None:

@@ -7,13 +7,14 @@ folder, pictures of everything are put there.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.clients.served import Served
+from tests.clients.served import Served, served
 from tests.console.conftest import Visit
 
 PICTURES = Path(__file__).parents[2] / "docs" / "console"
@@ -38,8 +39,14 @@ SCRIPT = (Path(__file__).parent / "looks.js").read_text()
 
 
 @pytest.fixture(scope="module")
-def shop(server: Served) -> Served:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with something of everything in it."""
+    with served(tmp_path_factory.mktemp("shop"), "--backend", "memory://") as server:
+        stock(server)
+        yield server
+
+
+def stock(server: Served) -> None:
 
     def publish(queue: str, *envelopes: dict[str, Any]) -> None:
         server.http.post(f"/queues/{queue}/messages", json=list(envelopes))
@@ -77,8 +84,7 @@ def shop(server: Served) -> Served:
     publish("emails", *({"content": {"to": f"user{n}@example.com"}} for n in range(250)))
     settle("emails", "ack", take("emails", 200))
     take("emails", 5)
-    server.http.put("/queues/a-queue-with-a-very-long-name." + "x" * 90, json={})
-    return server
+    server.http.put("/queues/z-queue-with-a-very-long-name." + "x" * 90, json={})
 
 
 def opened(visit: Visit, shop: Served, size: str, scheme: str, address: str) -> Page:
@@ -88,12 +94,12 @@ def opened(visit: Visit, shop: Served, size: str, scheme: str, address: str) -> 
     return page
 
 
-def traffic(shop: Served, page: Page) -> None:
+def traffic(shop: Served, page: Page, size: str) -> None:
     """Some work, while the page draws it."""
-    for n in range(7):
+    for n in range(28 if size == "desk" else 5):
         envelopes = [{"content": {"to": f"user{m}@example.com"}} for m in range(9 + 4 * (n % 3))]
         shop.http.post("/queues/emails/messages", json=envelopes)
-        leased = shop.http.post("/queues/emails/leases", json={"limit": 10 + n}).json()
+        leased = shop.http.post("/queues/emails/leases", json={"limit": 10 + n % 7}).json()
         acks = [{"receipt": each["receipt"], "outcome": "ack"} for each in leased]
         shop.http.post("/queues/emails/settlements", json=acks)
         drawn = page.locator(".line").first.get_attribute("d") or ""
@@ -118,12 +124,12 @@ def test_everything_can_be_read_and_hit(visit: Visit, shop: Served, size: str, s
     page = opened(visit, shop, size, scheme, "")
     expect(page.get_by_role("listitem").filter(has_text="8 dead messages")).to_contain_text("(6 of")
     if TAKEN:
-        traffic(shop, page)
+        traffic(shop, page, size)
     looked(page, "queues")
     page = opened(visit, shop, size, scheme, "#/q/emails")
     expect(page.locator(".messages tbody tr").first).to_be_visible()
     if TAKEN:
-        traffic(shop, page)
+        traffic(shop, page, size)
     looked(page, "queue")
     for tab in ("Events", "Policy"):
         page.get_by_role("tab", name=tab).click()

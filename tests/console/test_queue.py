@@ -29,7 +29,7 @@ def test_a_message_is_published_with_all_it_can_have(visit: Visit, server: Serve
             "Content": '{"n": 12345678901234567890, "f": 1.50}',
             "Priority": "7",
             "Delay, s": "3600",
-            "Lives, s": "7200",
+            "Expires in, s": "7200",
             "Key": "k-1",
             "Recipient": "anna",
             "Headers": "tenant: acme\nurl: https://x/y",
@@ -141,6 +141,24 @@ def test_a_dead_message_tells_its_story_and_is_tried_again(visit: Visit, server:
         dialog.get_by_role("button", name="Cancel the message").click()
     expect(page.locator(".why")).to_contain_text("It is not there any more: cancelled")
     assert server.stats(queue)["cancelled"] == 1
+
+
+def test_only_those_that_were_found_are_tried_again(visit: Visit, server: Served) -> None:
+    queue = server.new_queue()
+    server.publish(queue, *(f"to {'anna' if n % 3 else 'bert'}" for n in range(9)), "alive: anna")
+    leased = server.http.post(f"/queues/{queue}/leases", json={"limit": 9}).json()
+    dead = [{"receipt": each["receipt"], "outcome": "reject"} for each in leased]
+    server.http.post(f"/queues/{queue}/settlements", json=dead)
+    page = visit(server.url, f"#/q/{queue}")
+    expect(page.get_by_role("button", name="found…")).to_have_count(0)
+    page.get_by_label("Search messages").fill("anna")
+    page.get_by_label("Search messages").press("Enter")
+    page.get_by_role("button", name="Redrive the 6 dead ones found…").click()
+    with asked(page, "Try 6 messages again?") as dialog:
+        dialog.get_by_role("button", name="Redrive").click()
+    toast(page, f"6 messages of {queue} are ready again.")
+    expect(rows(page).get_by_text("ready")).to_have_count(7)
+    assert server.stats(queue)["dead"] == 3
 
 
 def test_what_was_before_is_read_from_the_servers_log(visit: Visit, server: Served) -> None:

@@ -76,6 +76,19 @@ export class Actions {
     );
   }
 
+  /** Those that were found, and no others. */
+  redriveThese(name, ids) {
+    return this.#asked(
+      {
+        title: `Try ${many(ids.length, "message")} again?`,
+        text: `Those of ${name} that were found become ready, and their deliveries count from 0. The other dead ones stay dead.`,
+        word: "Redrive",
+        act: () => this.#queue(name).redrive({ ids }),
+      },
+      (n) => `${many(n, "message")} of ${name} ${n === 1 ? "is" : "are"} ready again.`,
+    );
+  }
+
   cancel(name, id) {
     return this.#asked(
       {
@@ -156,9 +169,9 @@ export class Actions {
             { class: "fields" },
             field("Priority", number("priority", { min: -32768, max: 32767, step: 1, value: like?.priority ?? 0 }), "higher is sooner"),
             field("Delay, s", number("delay", { min: 0, step: "any", placeholder: "0" })),
-            field("Lives, s", number("ttl", { min: 0, step: "any", placeholder: "for ever" })),
-            field("Key", { name: "key", maxlength: 256, autocomplete: "off" }, "again within the window: stored once"),
-            field("Recipient", { name: "recipient", maxlength: 256, autocomplete: "off", value: like?.recipient ?? "" }, "only a consumer of that name gets it"),
+            field("Expires in, s", number("ttl", { min: 0, step: "any", placeholder: "never" })),
+            field("Key", { name: "key", maxlength: 256, autocomplete: "off" }, "stored once"),
+            field("Recipient", { name: "recipient", maxlength: 256, autocomplete: "off", value: like?.recipient ?? "" }, "for nobody else"),
           ),
           field("Headers", headers),
         ],

@@ -10,13 +10,14 @@ const shown = (points) => Math.max(points.at(-1).at - points[0].at, LEAST);
 
 /** Points of a line within a box, x by time and y by value. */
 function path(points, width, height, top, now, span) {
-  return points
+  const drawn = points
     .map(({ at, value }, n) => {
       const x = width - (width * (now - at)) / span;
       const y = height - (height * value) / top;
       return `${n ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
     })
     .join("");
+  return points.length > 1 ? drawn : `${drawn}h0.01`; // a dot
 }
 
 /** A round figure at or above one. */
@@ -66,7 +67,7 @@ export class Chart {
     this.top = h("span", { class: "top" });
     this.begin = h("span", { class: "bottom" });
     this.when = h("span", { class: "when" });
-    this.values = series.map(() => h("b"));
+    this.values = series.map(() => h("b", {}, "–"));
     const legend = series.map(({ name, kind }, n) => h("span", { class: kind }, h("i", { class: "swatch" }), `${name} `, this.values[n]));
     const plot = h(
       "div",

@@ -17,6 +17,9 @@ export function ask({ title, text, fields = [], word, danger = false, wide = fal
       "form",
       {
         novalidate: true,
+        onkeydown: (event) => {
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(yes);
+        },
         oninput: () => ready && (yes.disabled = !ready(values(form))),
         onsubmit: async (event) => {
           event.preventDefault();

@@ -21,6 +21,8 @@ export class EventLog {
     this.queue = queue;
     this.told = told;
     this.error = null;
+    /** Whether somebody asked to follow: then however much there is. */
+    this.wanted = false;
     /** Whether what the server still knew from before was asked for, too. */
     this.whole = false;
   }
@@ -35,6 +37,7 @@ export class EventLog {
     const stop = (this.#stop = new AbortController());
     this.error = null;
     if (earlier) {
+      this.wanted = true;
       this.events = [];
       this.whole = true;
     }
@@ -72,6 +75,7 @@ export function busy(track) {
 }
 
 export const calm = (track) => busy(track) < BUSY;
+export const flooded = (track) => busy(track) > 5 * BUSY;
 
 /** The tab that shows them, the newest first. */
 export class EventsView {
@@ -85,7 +89,10 @@ export class EventsView {
     this.note = h("p", { class: "note", role: "status" });
     this.toggle = button("", () => {
       if (log.following) log.stop();
-      else void log.follow();
+      else {
+        log.wanted = true;
+        void log.follow();
+      }
       this.draw();
     });
     this.earlier = button("What was before", () => void log.follow(true), { title: "As far as the server still knows it: it keeps the last 10,000 events, while somebody watches" });

@@ -92,6 +92,7 @@ export class Feed {
       }
       if (this.#stopped) return;
       this.#changed();
+      if (this.state === "refused") return; // with this token it will be so again, and failures are counted
       const took = performance.now() - began;
       await this.#pause(Math.max(EVERY - took, 4 * took, 0));
     }

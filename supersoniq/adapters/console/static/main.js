@@ -34,7 +34,7 @@ class App {
     });
     at("help").addEventListener("click", () => help());
     at("theme").addEventListener("click", () => this.theme(1));
-    at("who").addEventListener("click", () => this.access.show((token) => this.check(token)));
+    at("who").addEventListener("click", () => (this.feed.state === "refused" ? this.refused() : this.access.show((token) => this.check(token))));
     setInterval(() => this.tell(), 1000);
     this.theme(0);
     this.begin();
@@ -64,10 +64,12 @@ class App {
     this.tell();
     this.causes.sampled(this.feed.tracks.values());
     this.view?.update();
-    if (this.feed.state === "refused") {
-      const why = this.access.token === null ? "This server lets nobody in without one." : `The one in use does not do: ${this.feed.error.message}.`;
-      void this.access.ask(why, (token) => this.check(token));
-    }
+    if (this.feed.state === "refused") this.refused();
+  }
+
+  refused() {
+    const why = this.access.token === null ? "This server lets nobody in without one." : `The one in use does not do: ${this.feed.error.message}.`;
+    void this.access.ask(why, (token) => this.check(token));
   }
 
   /** Something was done here: show what came of it. */
@@ -114,9 +116,9 @@ class App {
     mark(at("link"), "title", error?.message ?? `over ${transport === "http" ? "HTTP" : "WebSocket"}`);
     mark(at("main"), "data-stale", state === "lost" && "true");
     const { subject, expires } = this.access.rights;
-    at("who").hidden = this.access.token === null;
+    at("who").hidden = this.access.token === null && state !== "refused";
     const left = expires === null ? Infinity : expires - Date.now();
-    say(at("who"), left < 0 ? "token expired" : left < SOON ? `token ends in ${span(Math.ceil(left / 1000) * 1000)}` : (subject ?? "token"));
+    say(at("who"), state === "refused" ? "give a token…" : left < 0 ? "token expired" : left < SOON ? `token ends in ${span(Math.ceil(left / 1000) * 1000)}` : (subject ?? "token"));
     mark(at("who"), "data-soon", left < SOON);
   }
 

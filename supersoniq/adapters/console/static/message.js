@@ -4,7 +4,10 @@ import { toast } from "./dialog.js";
 import { button, h, keyed, mark, say } from "./dom.js";
 import { bytes, clock, count, hexdump, indented, isJson, many, span, text } from "./format.js";
 
+/** Milliseconds until it is read anew; a large one is read more seldom. */
 const EVERY = 3000;
+const SELDOM = 60_000;
+const LARGE = 65_536;
 const LONG = 50_000;
 
 export class MessageView {
@@ -20,7 +23,7 @@ export class MessageView {
     this.id = id;
     this.log = log;
     this.status = h("span", { class: "status" });
-    this.why = h("p", { class: "why", role: "status" });
+    this.why = h("p", { class: "why" });
     const manage = app.access.rights.may("manage", name);
     this.buttons = {
       redrive: manage && button("Try again", () => app.actions.redrive(name, id).then(() => this.load()), { class: "primary" }),
@@ -67,7 +70,8 @@ export class MessageView {
       if (error.code === "message-not-found" || error.code === "queue-not-found") return this.#over();
       say(this.why, error.message);
     }
-    this.#timer = setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", () => this.load(), { once: true }) : this.load()), EVERY);
+    const pause = Math.min(EVERY * (1 + (this.#message?.content.length ?? 0) / LARGE), SELDOM);
+    this.#timer = setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", () => this.load(), { once: true }) : this.load()), pause);
   }
 
   /** It is not there any more. What is known of it stays to be seen. */

@@ -8,6 +8,9 @@ const STEP = 200;
 /** What a search stops at, to be asked whether to go on. */
 const ENOUGH = 100;
 const FAR = 20_000;
+/** Pages that are read anew by themselves when something happens, and milliseconds until large ones are. */
+const FEW = 4;
+const SELDOM = 20_000;
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
 export class Messages {
@@ -18,9 +21,10 @@ export class Messages {
   #more = false;
   #seen = 0;
   #selected = null;
+  #read = 0;
 
-  /** `open` is called with the id of a message to look at. */
-  constructor(queue, address, open) {
+  /** `open` is called with the id of a message to look at, `redrive` with those of dead ones; it may be left out. */
+  constructor(queue, address, open, redrive) {
     this.queue = queue;
     this.address = address;
     this.open = open;
@@ -30,13 +34,14 @@ export class Messages {
     this.body = h("tbody");
     this.go = button("More", () => this.#onward());
     this.halt = button("Stop", () => this.#run++);
+    this.these = redrive && button("", () => redrive(this.#dead()));
     const heads = ["Message", "Status", "Age", "Prio", "Tries", "Content"].map((name) => h("th", { scope: "col" }, name));
     this.element = h(
       "section",
       { class: "messages", "aria-label": "Messages" },
       this.form,
       h("div", { class: "scroll" }, h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), this.body)),
-      h("div", { class: "row" }, this.note, this.go, this.halt),
+      h("div", { class: "row" }, this.note, this.go, this.halt, this.these),
     );
     this.search.addEventListener("search", () => this.search.value || this.show(this.#status));
     this.#buttons(false);
@@ -53,6 +58,12 @@ export class Messages {
     return this.searching ? this.#look(null) : this.refresh();
   }
 
+  /** Something happened to the queue: read anew what is shown, if that is not too much. */
+  happened() {
+    const large = heavy(this.#found) && performance.now() - this.#read < SELDOM;
+    if (!this.searching && this.#pages <= FEW && !large) void this.refresh();
+  }
+
   /** Read anew what is shown, unless it was searched for. */
   async refresh() {
     if (this.searching) return;
@@ -60,6 +71,7 @@ export class Messages {
     try {
       const found = await this.#page(null, PAGE * this.#pages);
       if (run !== this.#run) return;
+      this.#read = performance.now();
       this.#found = found;
       this.#more = found.length >= PAGE * this.#pages || heavy(found);
       this.#draw();
@@ -147,6 +159,10 @@ export class Messages {
   #buttons(busy) {
     this.halt.hidden = !busy;
     this.go.hidden = busy || !this.#more;
+    if (!this.these) return;
+    const dead = this.searching && !busy ? this.#dead().length : 0;
+    this.these.hidden = !dead;
+    say(this.these, dead === 1 ? "Redrive the dead one found…" : `Redrive the ${count(dead)} dead ones found…`);
   }
 
   #draw() {
@@ -160,6 +176,10 @@ export class Messages {
     );
     this.select(this.#selected);
     this.#buttons(!this.halt.hidden && this.searching);
+  }
+
+  #dead() {
+    return this.#found.filter(({ status }) => status === "dead").map(({ id }) => id);
   }
 
   #row({ id, content, contentType, key }) {

@@ -3,7 +3,7 @@
 import { Attention } from "./attention.js";
 import { Chart } from "./chart.js";
 import { button, h, mark, say } from "./dom.js";
-import { calm, EventLog, EventsView } from "./events.js";
+import { calm, flooded, EventLog, EventsView } from "./events.js";
 import { count, span } from "./format.js";
 import { MessageView } from "./message.js";
 import { menu } from "./menu.js";
@@ -29,7 +29,7 @@ export class QueueView {
     const may = (verb) => app.access.rights.may(verb, name);
     this.log = new EventLog(queue, () => this.#told());
     this.attention = new Attention(app, false);
-    this.messages = new Messages(queue, (id) => app.address(name, id, this.#status), (id) => app.go(app.address(name, id, this.#status)));
+    this.messages = new Messages(queue, (id) => app.address(name, id, this.#status), (id) => app.go(app.address(name, id, this.#status)), may("manage") && ((ids) => app.actions.redriveThese(name, ids).then((done) => done && this.messages.show(this.#status))));
     this.events = new EventsView(this.log, (id) => app.address(name, id), () => this.#track());
     this.policy = h("section", { class: "policy", "aria-label": "Policy and totals" });
     const stats = () => this.#track().stats;
@@ -152,8 +152,9 @@ export class QueueView {
       this.log.asked = true;
       void this.log.follow();
     }
+    if (this.log.following && !this.log.wanted && flooded(track)) this.log.stop();
     const now = JSON.stringify(stats);
-    if (now !== this.#last && this.#last && !this.messages.searching && this.app.access.rights.may("browse", this.name)) void this.messages.refresh();
+    if (now !== this.#last && this.#last && this.app.access.rights.may("browse", this.name)) this.messages.happened();
     this.#last = now;
     if (this.#tab === "Events") this.events.draw();
   }
