@@ -110,21 +110,19 @@ class Seal:
         return hashing.digest()
 
 
-def term_of(receipt: str) -> tuple[int, int] | None:
-    """The sequence and term that a receipt says it is of. Nothing is checked: for statistics. O(1).
+def term_of(receipt: str) -> int | None:
+    """The term that a receipt says it is of, in one number: the same as its lease's. O(1).
 
-    ``None`` if it does not look like a receipt.
+    Nothing is checked: for statistics. ``None`` if it does not look like a receipt.
     """
     try:
-        _, sequence, term = _BODY.unpack_from(
-            binascii.a2b_base64(receipt.translate(_STANDARD) + "=")
-        )
-    except (ValueError, struct.error):
+        raw = binascii.a2b_base64(receipt[:24].encode("ascii").translate(_STANDARD))
+    except ValueError:
         return None
-    return sequence, term
+    return int.from_bytes(raw[:16]) if len(raw) == 18 else None
 
 
-_STANDARD = str.maketrans("-_", "+/")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _TAG_MASK = ((1 << 80) - 1) ^ MAX_SEQUENCE
 
 

@@ -11,6 +11,7 @@ its end by a settlement, if that comes through here, too.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from time import monotonic
 
@@ -18,7 +19,7 @@ from supersoniq.api.observer import Observer
 from supersoniq.core.errors import SupersoniqError
 from supersoniq.core.ids import Seal, term_of
 from supersoniq.core.messages import Lease
-from supersoniq.core.ops import AnyOp, Outcome, Settle, Taken
+from supersoniq.core.ops import AnyOp, Settle, Taken
 from supersoniq.observe.histogram import Histogram
 from supersoniq.observe.labels import Labels
 from supersoniq.port import Result
@@ -34,7 +35,6 @@ COMMITS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 """Operations in a batch."""
 
-_EXTEND = Outcome.EXTEND
 Request = tuple[str, str, str, int]
 """Route, method, protocol and status; the status is 0 where the client left before it."""
 
@@ -73,7 +73,7 @@ class Tally(Observer):
         self.websockets: Counter[str] = Counter()
         """Open ones, by protocol."""
         self._labels = labels
-        self._held: dict[tuple[str, int, int], float] = {}
+        self._held: dict[int, float] = {}
 
     def forget(self, labels: set[str]) -> None:
         """Drop what was counted of queues that are gone."""
@@ -102,7 +102,7 @@ class Tally(Observer):
         self._taken(lease.queue, (lease,), length)
 
     def acked(self, lease: Lease) -> None:
-        since = self._held.pop((lease.queue, lease.record.sequence, lease.term), None)
+        since = self._held.pop(_term(lease), None)
         if since is not None:
             self._of(lease.queue).in_hand.add(monotonic() - since)
 
@@ -112,33 +112,33 @@ class Tally(Observer):
         requests[key] = requests.get(key, 0) + 1
 
     def _taken(self, queue: str, leases: list[Lease] | tuple[Lease, ...], length: int) -> None:
-        now, held, add = monotonic(), self._held, self._of(queue).in_queue.add
+        now, held, times = monotonic(), self._held, self._of(queue).in_queue
+        counts, bounds, total = times.counts, times.bounds, 0
         for lease in leases:
             record = lease.record
             waited = lease.deadline - length - record.available_at
-            add(waited / 1000 if waited > 0 else 0.0)
-            held[queue, record.sequence, _term(lease)] = now
+            if waited > 0:  # milliseconds
+                total += waited
+                counts[bisect_left(bounds, waited / 1000)] += 1
+            else:
+                counts[0] += 1  # most are taken at once
+            held[_term(lease)] = now
+        times.sum += total / 1000
         while len(held) > MOST_HELD:
             del held[next(iter(held))]
 
     def _settled(self, op: Settle, verdicts: list[object]) -> None:
-        now, held, queue = monotonic(), self._held, op.queue
+        now, held = monotonic(), self._held
         add = None
         for settlement, verdict in zip(op.settlements, verdicts, strict=True):
-            if verdict is not None or settlement.outcome is _EXTEND:
-                continue  # it was refused, or goes on
+            if verdict is not None:
+                continue  # it was refused, or extended
             receipt = settlement.receipt
-            if receipt.__class__ is str:
-                term = term_of(receipt)
-                if term is None:
-                    continue
-                since = held.pop((queue, *term), None)
-            else:
-                lease: Lease = receipt  # type: ignore[assignment]
-                since = held.pop((queue, lease.record.sequence, _term(lease)), None)
+            term = term_of(receipt) if receipt.__class__ is str else _term(receipt)  # type: ignore[arg-type]
+            since = held.pop(term, None)  # type: ignore[arg-type]
             if since is not None:
                 if add is None:
-                    add = self._of(queue).in_hand.add
+                    add = self._of(op.queue).in_hand.add
                 add(now - since)
 
     def _of(self, queue: str) -> QueueTally:
@@ -150,11 +150,11 @@ class Tally(Observer):
 
 
 def _term(lease: Lease) -> int:
-    """The term of a lease; of one from another server, only its receipt knows."""
-    if lease.seal.__class__ is Seal:
-        return lease.term
-    found = term_of(lease.receipt)
-    return lease.term if found is None else found[1]
+    """A number for a lease. Of one from another server, only its receipt knows it."""
+    seal = lease.seal
+    if seal.__class__ is Seal:
+        return seal.number << 96 | lease.record.sequence << 32 | lease.term
+    return term_of(lease.receipt) or 0
 
 
 def error_code(error: BaseException) -> str:
