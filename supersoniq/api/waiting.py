@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from supersoniq.core.errors import RateLimited
 from supersoniq.core.messages import Lease
 from supersoniq.core.ops import AnyOp, Take, Taken
 
@@ -98,6 +99,8 @@ class WaitingRoom:
         self._again = False
         self._asked = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._not_before = 0.0
+        """On the event loop's clock: the store has asked for a pause until then."""
         self._deaf = engine.listen(key.queue, self._look)
 
     async def take(self, limit: int, wait: float | None, max_bytes: int | None = None) -> Batch:
@@ -108,6 +111,9 @@ class WaitingRoom:
         Raises:
             SupersoniqError: looking failed.
         """
+        pause = self._not_before - self._loop.time()
+        if wait == 0 and pause > 0:
+            raise RateLimited(round(pause, 3))
         # The look that is under way may have seen the queue before now; the next one has not.
         once = self._looks + 1 if wait == 0 else None
         waiter = _Waiter(limit, max_bytes, once, self._loop.create_future())
@@ -145,6 +151,8 @@ class WaitingRoom:
             return
         if not self._waiters:
             self._shut()
+            return
+        if self._loop.time() < self._not_before:
             return
         self._looking, self._again = True, False
         self._looks += 1
@@ -193,7 +201,19 @@ class WaitingRoom:
 
     def _failed(self, error: Exception) -> None:
         self._looking = False
-        self.fail(error)
+        if not isinstance(error, RateLimited):
+            self.fail(error)
+            return
+        # Who can wait is not sent away, but looks again when it may.
+        for waiter in [each for each in self._waiters if each.once is not None]:
+            self._waiters.remove(waiter)
+            if not waiter.future.done():
+                waiter.future.set_exception(error)
+        self._not_before = self._loop.time() + error.retry_after
+        if self._waiters:
+            self._wake_after(error.retry_after)
+        else:
+            self._shut()
 
     def _wake_after(self, seconds: float) -> None:
         if self._timer is not None:

@@ -8,6 +8,8 @@ brings a token and gets a ``Caller``, and every door's work is operations (``sup
 from __future__ import annotations
 
 from supersoniq.auth.keys import Jwks, Keys, Pem, Secret
+from supersoniq.auth.quota import Quota
+from supersoniq.auth.rates import Rate
 from supersoniq.auth.rights import permitted, verb_of
 from supersoniq.auth.scopes import Grant, Scopes, Verb
 from supersoniq.auth.tokens import Caller, Issuer, Verifier
@@ -19,6 +21,8 @@ __all__ = [
     "Jwks",
     "Keys",
     "Pem",
+    "Quota",
+    "Rate",
     "Scopes",
     "Secret",
     "Verb",

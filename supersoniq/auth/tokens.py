@@ -136,14 +136,18 @@ class Verifier:
         Raises:
             AuthenticationFailed: it does not hold.
         """
-        known = self._known.get(token)
-        if known is not None and self.now() < known[1]:
-            return known[0]
+        if self.knows(token):
+            return self._known[token][0]
         caller = await self._verify(token)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[token] = (caller, min(caller.expires, self.now() + BELIEVED))
         return caller
+
+    def knows(self, token: str) -> bool:
+        """Whether that token has held not long ago, and is believed to."""
+        known = self._known.get(token)
+        return known is not None and self.now() < known[1]
 
     async def _verify(self, token: str) -> Caller:
         header, claims = _read(token)

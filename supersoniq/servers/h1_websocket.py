@@ -10,6 +10,8 @@
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never, and over TLS once the client has said goodbye twice. Here it gets a while to take
   what was written, and is cut when it has (``closing.py``).
+- It leaves a handshake with a line over 8 KiB, which its library does not read, without an answer,
+  and the connection open for ever. Here that is a 431.
 - At DEBUG it logs each handshake with its token, and how each frame begins. Here it does not.
 - Its ``shutdown`` breaks off, and with it the server's, at a connection that is just closing.
 """
@@ -29,6 +31,10 @@ __all__ = ["Protocol"]
 
 SLICE = 16384
 """Bytes that are read before others have a turn."""
+UNREADABLE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
 FRAGMENT = 64
 """Bytes that a fragment counts for at least."""
 
@@ -54,12 +60,18 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._rest and len(data) <= SLICE:
-            super().data_received(data)
+            self._read(data)
             return
         self._rest += data
         self.transport.pause_reading()
         if not self.read_paused:
             self._go_on_soon()
+
+    def _read(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(UNREADABLE)
+            self.transport.close()
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
@@ -83,7 +95,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._rest = b""
             return
         piece, self._rest = self._rest[:SLICE], self._rest[SLICE:]
-        super().data_received(piece)
+        self._read(piece)
         if self.read_paused:
             return
         if self._rest:

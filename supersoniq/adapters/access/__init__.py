@@ -8,8 +8,8 @@ ask.
 
 from __future__ import annotations
 
-from supersoniq.adapters.access.guarded import Guarded
+from supersoniq.adapters.access.guarded import Guarded, uncounted
 from supersoniq.adapters.access.identity import Identity
 from supersoniq.adapters.access.origins import Origins
 
-__all__ = ["Guarded", "Identity", "Origins"]
+__all__ = ["Guarded", "Identity", "Origins", "uncounted"]

@@ -6,12 +6,15 @@ never refused, since it is the server that does it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from supersoniq.api.engine import Engine
 from supersoniq.api.observer import Observer
 from supersoniq.api.waiting import Batch
+from supersoniq.auth.quota import Quota
 from supersoniq.auth.rights import permitted
 from supersoniq.auth.tokens import Caller
 from supersoniq.core.errors import AuthenticationFailed, PermissionDenied, SupersoniqError
@@ -19,7 +22,7 @@ from supersoniq.core.messages import Lease
 from supersoniq.core.ops import AnyOp, Queues, Settlement, Take
 from supersoniq.port import Stir
 
-__all__ = ["Guarded"]
+__all__ = ["Guarded", "uncounted"]
 
 
 class Guarded(Engine):
@@ -29,17 +32,34 @@ class Guarded(Engine):
         engine: what carries out operations.
         caller: whose they are; may be replaced by a newer token's.
         now: seconds since the epoch.
+        quota: what callers' operations count against.
     """
 
-    def __init__(self, engine: Engine, caller: Caller, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        caller: Caller,
+        now: Callable[[], float],
+        quota: Quota | None = None,
+    ) -> None:
         # Not the base's: there is nothing here but a view of another engine.
         self._engine = engine
-        self.caller = caller
+        self._who = _Who(caller)
         self._now = now
+        self._quota = quota
         self.backend = engine.backend
         self.direct = None  # whoever calls it would pass by the check
         self.time = engine.time
         self.listen = self._listen
+
+    @property
+    def caller(self) -> Caller:
+        """Whose operations they are."""
+        return self._who.caller
+
+    @caller.setter
+    def caller(self, caller: Caller) -> None:
+        self._who.caller = caller
 
     @property
     def closing(self) -> bool:
@@ -67,9 +87,21 @@ class Guarded(Engine):
         """
         return permitted(self.caller, op, self._now())
 
+    def admitted(self, op: AnyOp) -> AnyOp:
+        """The same, and it is about to be carried out.
+
+        Raises:
+            AuthenticationFailed, PermissionDenied: as above.
+            RateLimited: the caller has to wait.
+        """
+        allowed = self.permitted(op)
+        if self._quota is not None:
+            self._quota.charge(self.caller, allowed)
+        return allowed
+
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation, if the caller may."""
-        result = await self._engine.call(self.permitted(op))
+        result = await self._engine.call(self.admitted(op))
         return self._seen(result) if isinstance(op, Queues) else result
 
     def submit(
@@ -77,7 +109,7 @@ class Guarded(Engine):
     ) -> None:
         """Carry out an operation, if the caller may, and call back."""
         try:
-            allowed = self.permitted(op)
+            allowed = self.admitted(op)
         except SupersoniqError as error:
             failed(error)
             return
@@ -97,7 +129,7 @@ class Guarded(Engine):
         max_bytes: int | None = None,
     ) -> Batch:
         """Lease messages, if the caller may, for as long as its token holds."""
-        self.permitted(Take(queue, limit, recipient, duration))
+        self.admitted(Take(queue, limit, recipient, duration))
         left = max(self.caller.expires - self._now(), 0.0)
         patience = left if wait is None else min(wait, left)
         batch = await self._engine.take(
@@ -119,7 +151,7 @@ class Guarded(Engine):
         max_bytes: int | None = None,
     ) -> Batch | None:
         """Lease what a direct backend has, if the caller may."""
-        self.permitted(Take(queue, limit, recipient, duration))
+        self.admitted(Take(queue, limit, recipient, duration))
         return self._engine.take_now(queue, limit, recipient, duration, max_bytes)
 
     def wait(
@@ -179,3 +211,22 @@ class Guarded(Engine):
             self._engine.release_soon(batch.leases)
             raise AuthenticationFailed("the token has expired")
         return batch
+
+
+@dataclass
+class _Who:
+    """Whose an engine is, and all that came from it."""
+
+    caller: Caller
+
+
+def uncounted(engine: Engine) -> Engine:
+    """The engine for what follows from a request that was counted: a stream's next event, a
+    subscription's next lease. None of that counts; it is held against the same token, also when
+    that is renewed.
+    """
+    if not isinstance(engine, Guarded):
+        return engine
+    twin = copy.copy(engine)
+    twin._quota = None
+    return twin

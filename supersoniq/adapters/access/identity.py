@@ -7,11 +7,13 @@ in logs.
 Over HTTP/2 a request may be one that the server has promised to somebody, who was asked for a token
 before: it carries none, and has a grant instead, which stays within the process.
 
-Who fails too often is told to wait, by address, before the next token is looked at.
+Who fails too often is told to wait, by address, before the next token is looked at. Callers whose
+token has held not long ago are served all the same: others may come from behind the same address.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +42,12 @@ class Identity:
 
     Args:
         verifier: whose tokens are accepted; ``None``: nobody has to say who it is.
+        failures: how often an address may fail.
     """
 
-    def __init__(self, verifier: Verifier | None) -> None:
+    def __init__(self, verifier: Verifier | None, failures: Rate = FAILURES) -> None:
         self.verifier = verifier
-        self._failures = FAILURES.buckets()
+        self._failures = failures.buckets()
 
     async def of(self, scope: Scope) -> Caller | None:
         """The caller behind an ASGI scope; ``None`` where it does not matter.
@@ -79,8 +82,8 @@ class Identity:
         client = scope.get("client")
         address = str(client[0]) if client else ""
         wait = self._failures.wait(address)
-        if wait:
-            raise RateLimited(wait)
+        if wait and not self.verifier.knows(token):
+            raise RateLimited(math.ceil(wait * 1000) / 1000)
         try:
             return await self.verifier.verify(token)
         except AuthenticationFailed:

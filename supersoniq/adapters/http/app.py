@@ -53,6 +53,10 @@ def create_app(
     max_credit: int = Limits.max_credit,
     max_requests: int = Limits.max_requests,
     max_outbox: int = Limits.max_outbox,
+    max_failures: float = Limits.max_failures,
+    max_rate: float | None = None,
+    max_burst: float | None = None,
+    max_throughput: float | None = None,
     allow_origins: Iterable[str] = (),
     auth: Verifier | None = None,
     metrics: bool = True,
@@ -83,6 +87,13 @@ def create_app(
         max_credit: deliveries that one WebSocket may hold unsettled; 10,000.
         max_requests: requests of one WebSocket that are under way; 1,000.
         max_outbox: bytes that wait to be sent to one WebSocket; 4 MiB.
+        max_failures: tokens of one address that do not hold, a minute; 60. A third of them may come
+            at once.
+        max_rate: operations a second of one caller, that is one ``sub``; a message published counts
+            for one. ``None``: any number.
+        max_burst: how many of them may come at once; by default those of a second.
+        max_throughput: bytes of content that one caller may publish, a second; those of ten seconds
+            may come at once. ``None``: any number.
         allow_origins: origins whose web pages may call this, beside those of this host, such as
             ``https://app.example.com``; ``"*"`` is any.
         auth: whose tokens are accepted; ``None``: whoever reaches this app may do everything.
@@ -114,11 +125,18 @@ def create_app(
         max_credit=max_credit,
         max_requests=max_requests,
         max_outbox=max_outbox,
+        max_failures=max_failures,
+        max_rate=max_rate,
+        max_burst=max_burst,
+        max_throughput=max_throughput,
     )
     if auth is not None and not isinstance(auth, Verifier):
         raise InvalidSetting("auth", auth, "is no Verifier of supersoniq.auth")
     if type(metrics_queues) is not int or not 0 <= metrics_queues <= 10_000:
         raise InvalidSetting("metrics_queues", metrics_queues, "takes an integer, 0 to 10,000")
+    for name in ("max_rate", "max_throughput"):
+        if auth is None and (value := getattr(limits, name)) is not None:
+            raise InvalidSetting(name, value, "is for each caller, and takes auth beside it")
     origins = Origins(allow_origins)
     broker.observe(Narrator())
     meter = Meter(broker, max_queues=metrics_queues) if metrics else None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from supersoniq.adapters.access import uncounted
 from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Gone, Reply, reply
@@ -16,6 +17,7 @@ from supersoniq.adapters.http.limits import limit
 from supersoniq.adapters.http.media import JSON
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import LeaseOut, Verdict
+from supersoniq.api.engine import Engine
 from supersoniq.api.waiting import Batch
 from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
@@ -64,7 +66,7 @@ async def lease(exchange: Exchange) -> None:
     engine = exchange.engine
     answers = exchange.service.answers
 
-    def take(seconds: float) -> Coroutine[Any, Any, Batch]:
+    def take(engine: Engine, seconds: float) -> Coroutine[Any, Any, Batch]:
         return engine.take(
             queue,
             asked.limit,
@@ -78,9 +80,9 @@ async def lease(exchange: Exchange) -> None:
     try:
         direct = engine.backend.direct is not None
         if direct:
-            held = (await take(0)).leases  # at once: nobody can leave meanwhile
+            held = (await take(engine, 0)).leases  # at once: nobody can leave meanwhile
         if not held and (wait or not direct):
-            held = await _patiently(exchange, take(wait))
+            held = await _patiently(exchange, take(uncounted(engine) if direct else engine, wait))
         held, surplus = _fitting(held, answers.room(limits.max_answer))
         engine.release_soon(surplus)
         answers.admit(sum(len(each.record.content) for each in held))

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from supersoniq.adapters.access import uncounted
 from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply
 from supersoniq.adapters.http.feed import Feed
@@ -73,7 +74,7 @@ async def events(exchange: Exchange) -> Reply | None:
     await exchange.call(Follow(queue))
     if exchange.method == "HEAD":
         return Reply(200, kind=kind)
-    watch = Feed(exchange.engine, queue, since, kinds, _ready)
+    watch = Feed(uncounted(exchange.engine), queue, since, kinds, _ready)
     try:
         await watch.start()
         while await exchange.receive() is not None:

@@ -100,7 +100,8 @@ class Exchange:
             Closed: the broker is not open.
         """
         if self._engine is None:
-            self._engine = self.service.engine_for(self.caller)
+            promised = "http.response.pushed" in self.scope.get("extensions", {})
+            self._engine = self.service.engine_for(self.caller, counted=not promised)
         return self._engine
 
     async def call(self, op: AnyOp) -> Any:

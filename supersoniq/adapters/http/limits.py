@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from supersoniq.auth.quota import Quota
+from supersoniq.auth.rates import Rate
 from supersoniq.core.checks import MAX_BATCH
 from supersoniq.core.errors import InvalidSetting
 
@@ -56,12 +58,40 @@ class Limits:
     max_outbox: int = 4 * 1024 * 1024
     """Bytes that wait to be sent to one WebSocket, beyond which nothing is made for it."""
 
+    max_failures: float = 60.0
+    """Tokens of one address that do not hold, a minute; a third of them may come at once."""
+    max_rate: float | None = None
+    """Operations a second of one caller (the sub of its token); a message published counts for one.
+    Without it there may be any number."""
+    max_burst: float | None = None
+    """Of them, how many may come at once; by default those of a second, and at least 1."""
+    max_throughput: float | None = None
+    """Bytes of content that one caller may publish, a second; those of ten seconds may come at
+    once. Without it there may be any number."""
+
+    @property
+    def failures(self) -> Rate:
+        """The rate of one address's failures."""
+        return Rate(self.max_failures / 60, max(self.max_failures / 3, 1))
+
+    @property
+    def quota(self) -> Quota | None:
+        """What callers' operations count against."""
+        operations = content = None
+        if self.max_rate is not None:
+            operations = Rate(self.max_rate, max(self.max_burst or self.max_rate, 1))
+        if self.max_throughput is not None:
+            content = Rate(self.max_throughput, 10 * self.max_throughput)
+        return Quota(operations, content) if operations or content else None
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
             whole = isinstance(field.default, int)
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                kind = "an integer" if whole else "seconds"
+                kind = "an integer" if whole else "a number"
                 raise InvalidSetting(field.name, value, f"takes {kind}")
             if not 0 < value <= 2**40:  # also refuses NaN
                 raise InvalidSetting(field.name, value, "takes more than 0, up to 2**40")

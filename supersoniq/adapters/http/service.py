@@ -57,7 +57,8 @@ class Service:
         self.broker = broker
         self.console = console
         self.verifier = verifier
-        self.identity = Identity(verifier)
+        self.identity = Identity(verifier, limits.failures)
+        self.quota = limits.quota
         self.origins = origins or Origins()
         self.meter = meter
         self.limits = limits
@@ -70,8 +71,12 @@ class Service:
         """Whether nobody shall be kept waiting any more."""
         self._staying: set[Callable[[], None]] = set()
 
-    def engine_for(self, caller: Caller | None) -> Engine:
-        """What carries out a caller's operations; ``None``: nobody has to say who it is.
+    def engine_for(self, caller: Caller | None, *, counted: bool = True) -> Engine:
+        """What carries out a caller's operations.
+
+        Args:
+            caller: ``None``: nobody has to say who it is.
+            counted: whether they count against the caller's quota.
 
         Raises:
             Closed: the broker is not open.
@@ -80,7 +85,7 @@ class Service:
         if self.verifier is None:
             return engine
         assert caller is not None
-        return Guarded(engine, caller, self.verifier.now)
+        return Guarded(engine, caller, self.verifier.now, self.quota if counted else None)
 
     def refused(self, error: SupersoniqError, scope: Scope) -> None:
         """Take notice of an error that a caller gets.

@@ -130,7 +130,7 @@ async def _broadcast(
     """Look where it starts, say so, and begin."""
     try:
         await session.service.call(session.engine, ops.Follow(queue))
-        feed = Feed(session.engine, queue, asked.since, kinds, _there)
+        feed = Feed(session.own, queue, asked.since, kinds, _there)
         first: Event | None = None
         try:
             await feed.start()

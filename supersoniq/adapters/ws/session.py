@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 import supersoniq
-from supersoniq.adapters.access import Guarded
+from supersoniq.adapters.access import Guarded, uncounted
 from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
 from supersoniq.adapters.http.service import Service
@@ -88,6 +88,8 @@ class Session:
         self.service = service
         self.scope = scope
         self.engine = service.engine_for(caller)
+        self.own = uncounted(self.engine)
+        """The engine for what subscriptions do."""
         self._caller = caller
         self.limits = service.limits
         self.codec = codec
@@ -169,10 +171,10 @@ class Session:
         """Say now whether the caller may do something, which will be done later.
 
         Raises:
-            AuthenticationFailed, PermissionDenied: it may not.
+            AuthenticationFailed, PermissionDenied, RateLimited: it may not.
         """
         if isinstance(self.engine, Guarded):
-            self.engine.permitted(op)
+            self.engine.admitted(op)
 
     async def renew(self, token: str) -> float:
         """Go on with a newer token of the same caller's; gives until when.

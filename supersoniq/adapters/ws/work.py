@@ -85,7 +85,7 @@ class Work:
         while True:
             limit = await self._room()
             try:
-                batch = await self._session.engine.take(
+                batch = await self._session.own.take(
                     self._queue,
                     limit,
                     recipient=self._recipient,

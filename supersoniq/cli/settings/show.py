@@ -27,6 +27,9 @@ SAMPLES: dict[str, Any] = {
     "limits.max_connections": 10_000,
     "limits.head_timeout": 10.0,
     "limits.idle_timeout": 60.0,
+    "limits.max_rate": 100.0,
+    "limits.max_burst": 200.0,
+    "limits.max_throughput": 10e6,
 }
 """What a file might say where there is no default."""
 
