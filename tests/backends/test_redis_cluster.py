@@ -43,7 +43,7 @@ def harness_on(cluster: RedisCluster) -> type[Harness]:
 
 
 def test_a_cluster_is_a_store_like_any_other(cluster: RedisCluster) -> None:
-    wanted = ["g01", "g06", "g08", "g09"]
+    wanted = ["g01", "g06", "g08", "g09", "import"]
     report = asyncio.run(check(harness_on(cluster), wanted))
     assert report.ok, report
     assert len(report.passed) > 30

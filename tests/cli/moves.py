@@ -26,11 +26,15 @@ _files = count()
 
 @contextmanager
 def store(shell: Shell, kind: str) -> Iterator[str]:
-    """The URL of an empty store; memory is that of a server, which is reached over HTTP."""
-    if kind == "memory":
+    """The URL of an empty store.
+
+    Memory is that of a server, which is reached over HTTP, or over a WebSocket for "ws".
+    """
+    if kind in ("memory", "ws"):
         server = shell.start("serve", "--backend", "memory://", "--port", "0")
         assert server.stdout is not None
-        yield json.loads(server.stdout.readline())["url"]
+        url: str = json.loads(server.stdout.readline())["url"]
+        yield url if kind == "memory" else url.replace("http", "ws", 1)
         shell.end(server)
     elif kind == "sqlite":
         yield f"sqlite:///{shell.folder}/{next(_files)}.db"

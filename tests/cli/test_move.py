@@ -28,7 +28,7 @@ PAIRS = [
 A, B = "sqlite:///a.db", "sqlite:///b.db"
 
 
-@pytest.mark.parametrize(("one", "two"), PAIRS)
+@pytest.mark.parametrize(("one", "two"), [*PAIRS, ("ws", "sqlite")])
 @on_a_loop
 async def test_from_any_store_to_any_other(shell: Shell, one: str, two: str) -> None:
     with ExitStack() as stack:

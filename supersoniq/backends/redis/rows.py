@@ -105,8 +105,9 @@ def encode_message(message: Message) -> list[bytes | str | int]:
     record = rules.imported(message, 0, 0, _ANY_TERMS, [0] * len(ARCS))
     past = record.past or Past()
     digested = digest(message.content).hex() if message.key is not None else False
+    expires_at = 0 if message.expires_at is None else max(message.expires_at, 1)  # 0 is never
     facts = (
-        message.created_at, message.expires_at or 0, LETTERS[message.status], message.deliveries,
+        message.created_at, expires_at, LETTERS[message.status], message.deliveries,
         message.available_at, past.reason or False, past.failure or False, digested,
     )  # fmt: skip
     blob = _blob(record.details, message.priority, message.content)

@@ -150,6 +150,7 @@ async def import_obeys_time(t: Trial) -> None:
                 _message(t, 2, status=Status.SCHEDULED, available_at=now - 5),
                 _message(t, 3, expires_at=now + 2_000),
                 _message(t, 4, expires_at=now - 1),
+                _message(t, 9, expires_at=0),
                 _message(t, 5, status=Status.DEAD, reason="rejected"),
                 _message(t, 6, status=Status.DONE),
             ],
@@ -161,7 +162,7 @@ async def import_obeys_time(t: Trial) -> None:
     t.clock.advance(3)
     expect(await t.contents(), [b"1"], "what is due later")
     t.clock.advance(15)
-    await t.figures("after keep_done", done=0, dead=1, expired=2, acked=1)
+    await t.figures("after keep_done", done=0, dead=1, expired=3, acked=1)
     t.clock.advance(30)
     await t.figures("after keep_dead", dead=0, forgotten=1)
     await t.configure(keep_dead=0, keep_done=0)
