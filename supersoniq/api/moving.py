@@ -100,6 +100,8 @@ class Moved(msgspec.Struct, kw_only=True):
     """Held by consumers, at the last look."""
     damaged: int = 0
     """Left at the source, because they failed their checksum."""
+    first: str | None = None
+    """The id of the first message of the batch under way: where it failed, if it did."""
     paused: bool = False
     """Whether the target is paused, so that nothing is delivered until somebody resumes it."""
     both: int = 0
@@ -263,6 +265,7 @@ class Mover:
     async def _move(self, batch: Sequence[Message]) -> bool:
         """Store messages there, drop them here; whether the source was paused all the time."""
         so_far = self.so_far
+        so_far.first = batch[0].id
         imported: ops.Imported = await self._to(ops.Import(self.into, batch))
         so_far.stored += imported.stored
         numbers = [parse_id(message.id) for message in batch]

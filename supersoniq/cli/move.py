@@ -136,10 +136,13 @@ async def _move(
                 " there was cut off; give that command again first"
             ) from None
         except SupersoniqError as error:
-            failed, done = Failed.of(error), mover.so_far.moved
-            if not (done or isinstance(error, ConnectionError)):
+            failed, far = Failed.of(error), mover.so_far
+            if isinstance(error, ConnectionError):
+                raise Failed(f"{failed.message}; {far.moved} messages are moved; {AGAIN}") from None
+            if far.first is None:
                 raise failed from None
-            raise Failed(f"{failed.message}; {done} messages are moved; {AGAIN}") from None
+            where = f"at message {far.first}, after {far.moved}"
+            raise Failed(f"{failed.message}; {where}; {queue!r} stays paused in FROM") from None
 
 
 def _fields(moved: Moved) -> dict[str, object]:

@@ -143,6 +143,20 @@ def test_what_it_refuses(shell: Shell) -> None:
     assert (stats["ready"], stats["paused"]) == (1, False)
 
 
+def test_a_message_that_the_target_refuses_is_named_and_stays(shell: Shell) -> None:
+    with ExitStack() as stack:
+        target = stack.enter_context(store(shell, "memory"))
+        with supersoniq.sync.connect(A) as broker:
+            queue = broker.queue(max_content=17 << 20)
+            queue.publish("small")
+            large = queue.publish(bytes(17 << 20)).id
+            result = shell.ask("move", A, target)
+            assert result.exit_code == 1
+            assert "is over the 16777216 bytes that a request may have" in result.stderr
+            assert f"at message {large}, after 1; 'default' stays paused in FROM" in result.stderr
+            assert [message.id for message in queue.browse()] == [large]
+
+
 def test_it_says_what_to_do_next(shell: Shell) -> None:
     for n in range(3):
         shell.lines("publish", f"{n}", "-b", A)
