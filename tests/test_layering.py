@@ -170,3 +170,42 @@ def test_the_base_install_needs_no_extra() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.strip() == "[]"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Not even those that only type checkers follow: what two modules share stands in a third."""
+    modules = {module_of(path): path for path in sources()}
+    left = {
+        name: {each for each in named(path) if each in modules and each != name}
+        for name, path in modules.items()
+    }
+    while free := [name for name, others in left.items() if not others]:
+        for name in free:
+            del left[name]
+        for others in left.values():
+            others.difference_update(free)
+    assert not left, f"in circles, or above them: {sorted(left)}"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def named(path: Path) -> set[str]:
+    """The modules of ours that a file imports, or from which it imports something."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            known = {each for each in within if is_module(each)}
+            found |= known
+            if known != within:
+                found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return found
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.parent.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()

@@ -201,13 +201,13 @@ def test_who_sends_on_after_its_answer_is_heard_out_up_to_a_bound() -> None:
             await until(functools.partial(was_reset, answers[0]))
             assert [answer.reset for answer in answers] == [0, None, None, None]
             connection = next(iter(server.server.server_state.connections))
-            assert len(connection._connection._discarding) == 3  # type: ignore[union-attr]
+            assert len(connection._connection._discards._left) == 3  # type: ignore[union-attr]
             assert not server.tasks
             for number in numbers[1:]:
                 one.h2.end_stream(number)
             one.flush()
             assert (await one.get()).status == 413
-            assert not connection._connection._discarding  # type: ignore[union-attr]
+            assert not connection._connection._discards._left  # type: ignore[union-attr]
             assert arrived == 9
 
     run(main)

@@ -17,15 +17,14 @@ the core's rules, and written by one statement for each table (``Shelves.togethe
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from supersoniq.backends.sqlite.journal import Journal
 from supersoniq.backends.sqlite.shelves import Shelves
 from supersoniq.core import rules
 from supersoniq.core.messages import EventKind, Record
+from supersoniq.core.policy import Terms
 from supersoniq.core.states import Move, Status
-
-if TYPE_CHECKING:
-    from supersoniq.backends.sqlite.queue import StoredQueue
 
 __all__ = ["SLICE", "catch_up"]
 
@@ -35,7 +34,39 @@ _SCHEDULED, _READY, _LEASED = Status.SCHEDULED, Status.READY, Status.LEASED
 _TOLD = (EventKind.LAPSED, EventKind.DUE, EventKind.EXPIRED, EventKind.FORGOTTEN)
 
 
-def catch_up(queue: StoredQueue, now: int) -> bool:
+class Queue(Protocol):
+    """What time needs of a queue in the file."""
+
+    shelves: Shelves
+    journal: Journal
+    terms: Terms
+    tally: list[int]
+    next: int
+    paused_until: int | None
+    stirs: int
+    dirty: bool
+
+    def prune_keys(self, now: int) -> None:
+        """Forget keys that no longer hold."""
+
+    def came_back(self, record: Record, move: Move, now: int) -> None:
+        """A lease has ended."""
+
+    def expire(self, record: Record, now: int) -> None:
+        """Its ttl ran out."""
+
+    def moved(
+        self,
+        record: Record,
+        move: Move,
+        source: Status,
+        now: int,
+        gone_from: Status | None = None,
+    ) -> None:
+        """Store a record where its new status belongs, and tell watchers."""
+
+
+def catch_up(queue: Queue, now: int) -> bool:
     """Let time catch up for at most ``SLICE`` messages. O(log n) for each.
 
     Args:
@@ -85,21 +116,21 @@ def _records(
             shelves.discard(sequence)
 
 
-def _lapse(queue: StoredQueue, record: Record, now: int) -> None:
+def _lapse(queue: Queue, record: Record, now: int) -> None:
     rules.lapse(record, now, queue.terms, queue.tally)
     queue.came_back(record, Move.LAPSE, now)
 
 
-def _due(queue: StoredQueue, record: Record, now: int) -> None:
+def _due(queue: Queue, record: Record, now: int) -> None:
     rules.due(record, queue.tally)
     queue.moved(record, Move.DUE, _SCHEDULED, now)
 
 
-def _expire(queue: StoredQueue, record: Record, now: int) -> None:
+def _expire(queue: Queue, record: Record, now: int) -> None:
     queue.expire(record, now)
 
 
-def _forget(queue: StoredQueue, record: Record, now: int) -> None:
+def _forget(queue: Queue, record: Record, now: int) -> None:
     source = record.status
     assert source is not None
     rules.forget(record, queue.tally)
@@ -107,7 +138,7 @@ def _forget(queue: StoredQueue, record: Record, now: int) -> None:
 
 
 _Come = Callable[[Shelves, int, int], list[int]]
-_Happen = Callable[["StoredQueue", Record, int], None]
+_Happen = Callable[[Queue, Record, int], None]
 _CHANGES: tuple[tuple[_Come, tuple[Status, ...], _Happen], ...] = (
     (Shelves.lapsed, (_LEASED,), _lapse),
     (Shelves.due, (_SCHEDULED,), _due),

@@ -7,10 +7,6 @@ Whose fault is it? A bad head, a body of the wrong length, a stream too many: th
 is answered or reset. A broken frame, a broken HPACK state, a flood: the connection's, which ends
 with GOAWAY. Nothing that comes from a peer gets further than that.
 
-A request may be answered before all of it has come. RFC 9113 (8.1) lets a server reset it then,
-with NO_ERROR; but curl before 8 loses the answer by that, and httpx waits for ever for leave to
-send the rest. So the rest is taken and thrown away, up to a bound.
-
 Every frame that makes work and carries nothing costs a token. So does every stream that was opened
 in vain. Rapid reset (CVE-2023-44487), requests without number of which none is ever open, is so met
 twice: the bucket is soon empty, and a lane counts against the limit of streams until its app has
@@ -28,6 +24,7 @@ import h2.events
 from h2.exceptions import ProtocolError
 
 from supersoniq.servers.h2 import frames
+from supersoniq.servers.h2.discards import Discards
 from supersoniq.servers.h2.engine import Engine
 from supersoniq.servers.h2.frames import BadFrame, Frame, Frames
 from supersoniq.servers.h2.limits import Budget, Limits
@@ -115,8 +112,7 @@ class Connection:
         self.asked = 0
         """Requests of the client whose apps have not ended."""
         self._owed = 0
-        self._discarding: dict[int, int] = {}
-        """Requests that were answered and still arrive, and the bytes that may."""
+        self._discards = Discards(self.engine, limits)
         self._last = 0
         self._resets = Budget(limits.resets, limits.resets_rate)
         self._nuisances = Budget(limits.nuisances, limits.nuisances_rate)
@@ -195,12 +191,12 @@ class Connection:
         elif isinstance(event, h2.events.DataReceived):
             self._take(event)
         elif isinstance(event, h2.events.StreamEnded):
-            self._discarding.pop(event.stream_id or 0, None)
+            self._discards.end(event.stream_id or 0)
             lane = self.lanes.get(event.stream_id or 0)
             if lane is not None:
                 lane.stream.feed_end()
         elif isinstance(event, h2.events.StreamReset):
-            self._discarding.pop(event.stream_id or 0, None)
+            self._discards.end(event.stream_id or 0)
             lane = self.lanes.get(event.stream_id or 0)
             if lane is not None:
                 lane.lose("the client has reset it")
@@ -225,8 +221,8 @@ class Connection:
         if self._owed * 4 >= self.limits.connection_window:
             self.engine.increment_flow_control_window(self._owed)
             self._owed = 0
-        if event.stream_id in self._discarding:
-            self._discard_more(event.stream_id, size)
+        if self._discards.take(event.stream_id or 0, size):
+            self.flush_soon()
             return
         lane = self.lanes.get(event.stream_id or 0)
         if lane is None or lane.stream.lost is not None:
@@ -240,29 +236,7 @@ class Connection:
 
     def discard(self, number: int) -> None:
         """Throw away what still comes of a request that was answered."""
-        self._discarding[number] = self.limits.discard
-        if len(self._discarding) > self.limits.discards:
-            self._stop_discarding(next(iter(self._discarding)))
-        if number in self._discarding:
-            self._discard_more(number, self.limits.window)
-
-    def _discard_more(self, number: int, size: int) -> None:
-        self._discarding[number] -= size
-        if self._discarding[number] < 0:
-            self._stop_discarding(number)
-        elif size:
-            try:
-                self.engine.increment_flow_control_window(size, number)
-            except (ProtocolError, KeyError):  # it is over
-                del self._discarding[number]
-            self.flush_soon()
-
-    def _stop_discarding(self, number: int) -> None:
-        del self._discarding[number]
-        try:
-            self.engine.reset_stream(number, NO_ERROR)
-        except (ProtocolError, KeyError):
-            pass  # it is over
+        self._discards.begin(number)
         self.flush_soon()
 
     # Requests.

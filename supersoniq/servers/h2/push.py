@@ -52,17 +52,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError
 
-from supersoniq.servers.h2.streams import Lane
-from supersoniq.servers.head import BadHead, Head, read_head
+from supersoniq.servers.h2.streams import Lane, Road
+from supersoniq.servers.head import BadHead, Endpoints, Head, read_head
 from supersoniq.servers.request import Message
-
-if TYPE_CHECKING:
-    from supersoniq.servers.h2.connection import Connection
 
 __all__ = ["Pusher"]
 
@@ -73,6 +70,22 @@ TAKEN = b"pushed??"
 SAFE = "/!$&'()*+,;=:@%?-._~"
 
 
+class Promiser(Road, Protocol):
+    """What pushing needs of a connection."""
+
+    ends: Endpoints
+    asked: int
+    """Requests of the client whose apps have not ended."""
+    over: bool
+    draining: bool
+
+    def start(self, lane: Lane, head: Head, grant: object = None) -> None:
+        """Begin an app's task for a promised request."""
+
+    def ping(self, data: bytes) -> None:
+        """Ask for a sign of life, of eight bytes."""
+
+
 class Pusher:
     """The pushed responses of one connection.
 
@@ -80,7 +93,7 @@ class Pusher:
         connection: the connection.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Promiser) -> None:
         self._connection = connection
         self._open: set[int] = set()
         self._unwanted = False

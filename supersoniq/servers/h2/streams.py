@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
+from supersoniq.servers.h2.engine import Engine
+from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.request import App, Request
 from supersoniq.servers.stream import Fields, Reset, Stream
 from supersoniq.servers.websocket import WebSocket
 
-if TYPE_CHECKING:
-    from supersoniq.servers.h2.connection import Connection
-
-__all__ = ["Lane"]
+__all__ = ["Lane", "Road"]
 
 log = logging.getLogger("supersoniq.servers")
 
@@ -32,6 +31,27 @@ LEAST = 1024
 """Bytes under which data waits for more room, unless it is all there is: frames have a cost."""
 
 
+class Road(Protocol):
+    """What a lane needs of its connection."""
+
+    limits: Limits
+    engine: Engine
+    waiting: dict[Lane, None]
+    """Those who wait for room in the connection."""
+
+    def room(self) -> int:
+        """Bytes of answers that may still be handed over now."""
+
+    def flush_soon(self) -> None:
+        """What the engine has to send shall leave."""
+
+    def sent_data(self) -> None:
+        """DATA has left."""
+
+    def discard(self, number: int) -> None:
+        """Throw away what still comes of a request that was answered."""
+
+
 class Lane:
     """One stream of a connection, and the task of the app that it leads to.
 
@@ -43,7 +63,7 @@ class Lane:
 
     __slots__ = ("_connection", "_owed", "handler", "number", "started", "stream", "task")
 
-    def __init__(self, connection: Connection, number: int, expected: int | None = None) -> None:
+    def __init__(self, connection: Road, number: int, expected: int | None = None) -> None:
         self.number = number
         self.stream = Stream(self, send_timeout=connection.limits.send_timeout, expected=expected)
         self.handler: Request | WebSocket | None = None

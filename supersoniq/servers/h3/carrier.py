@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from aioquic.h3.connection import ErrorCode
 
+from supersoniq.servers.h3.credit import Connection
+from supersoniq.servers.h3.framing import Framing
+from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.stream import Fields, Reset
 
-if TYPE_CHECKING:
-    from supersoniq.servers.h3.protocol import Protocol
-
-__all__ = ["QuicCarrier"]
+__all__ = ["QuicCarrier", "Road"]
 
 log = logging.getLogger("supersoniq.servers.h3")
 
@@ -26,6 +27,22 @@ CODES = {
 }
 
 
+class Road(Protocol):
+    """What a stream needs of its connection."""
+
+    quic: Connection
+    framing: Framing
+    limits: Limits
+    blocked: set[int]
+    """Streams whose apps wait for room."""
+
+    def mending(self, stream_id: int) -> AbstractContextManager[None]:
+        """Do something on a stream; should that fail, the stream is over."""
+
+    def transmit_soon(self) -> None:
+        """Send what there is to send when all who run now have had their turn."""
+
+
 class QuicCarrier:
     """The connection's side of a request stream.
 
@@ -34,51 +51,51 @@ class QuicCarrier:
     at half of it, so that it gives much at a time.
     """
 
-    __slots__ = ("_protocol", "stream_id")
+    __slots__ = ("_road", "stream_id")
 
-    def __init__(self, protocol: Protocol, stream_id: int) -> None:
-        self._protocol = protocol
+    def __init__(self, road: Road, stream_id: int) -> None:
+        self._road = road
         self.stream_id = stream_id
 
     def send_head(self, fields: Fields, end: bool) -> None:
         """Send header fields."""
-        protocol = self._protocol
-        if protocol.quic.is_open(self.stream_id):
-            with protocol.mending(self.stream_id):
-                protocol.framing.send_headers(self.stream_id, list(fields), end)
-            protocol.transmit_soon()
+        road = self._road
+        if road.quic.is_open(self.stream_id):
+            with road.mending(self.stream_id):
+                road.framing.send_headers(self.stream_id, list(fields), end)
+            road.transmit_soon()
 
     def send_data(self, data: memoryview, end: bool) -> int:
         """Send as much as there is room for."""
-        protocol, stream_id = self._protocol, self.stream_id
-        if not protocol.quic.is_open(stream_id):
+        road, stream_id = self._road, self.stream_id
+        if not road.quic.is_open(stream_id):
             return len(data)  # nobody will miss it, and the stream is told of its end
-        room = protocol.limits.send_buffer - protocol.quic.unsent(stream_id)
+        room = road.limits.send_buffer - road.quic.unsent(stream_id)
         taken = min(len(data), max(room, 0))
         whole = taken == len(data)
         if not whole:
-            protocol.blocked.add(stream_id)
+            road.blocked.add(stream_id)
         if taken or (end and whole):
-            with protocol.mending(stream_id):
+            with road.mending(stream_id):
                 self._put(bytes(data[:taken]), end and whole)
-            protocol.transmit_soon()
+            road.transmit_soon()
         return taken
 
     def _put(self, data: bytes, end: bool) -> None:
-        self._protocol.framing.send_data(self.stream_id, data, end)
+        self._road.framing.send_data(self.stream_id, data, end)
 
     def credit(self, size: int) -> None:
         """Let the client send more."""
-        if self._protocol.quic.consumed(self.stream_id, size):
-            self._protocol.transmit_soon()
+        if self._road.quic.consumed(self.stream_id, size):
+            self._road.transmit_soon()
 
     def send_reset(self, reason: Reset) -> None:
         """Cut it off, or only what arrives where the answer is complete."""
-        protocol = self._protocol
-        with protocol.mending(self.stream_id):
+        road = self._road
+        with road.mending(self.stream_id):
             if reason is Reset.DONE:
-                protocol.framing.ignore(self.stream_id)
-                protocol.quic.stop(self.stream_id, CODES[reason])
+                road.framing.ignore(self.stream_id)
+                road.quic.stop(self.stream_id, CODES[reason])
             else:
-                protocol.framing.reset(self.stream_id, CODES[reason])
-        protocol.transmit_soon()
+                road.framing.reset(self.stream_id, CODES[reason])
+        road.transmit_soon()

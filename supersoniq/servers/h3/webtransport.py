@@ -12,16 +12,13 @@ Unidirectional streams and datagrams carry nothing that an app could be told; th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from aioquic.h3.events import WebTransportStreamDataReceived
 
-from supersoniq.servers.h3.carrier import QuicCarrier
+from supersoniq.servers.h3.carrier import QuicCarrier, Road
 from supersoniq.servers.head import Head
 from supersoniq.servers.stream import Fields, Reset, Stream
-
-if TYPE_CHECKING:
-    from supersoniq.servers.h3.protocol import Protocol
 
 __all__ = ["Sessions", "StreamCarrier"]
 
@@ -39,11 +36,13 @@ class Sessions:
     """The sessions of one connection.
 
     Args:
-        protocol: the connection.
+        road: the connection.
+        begin: lets the app have a stream under a session of such a head, if that may be.
     """
 
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
+    def __init__(self, road: Road, begin: Callable[[Head, int], Stream | None]) -> None:
+        self._road = road
+        self._begin = begin
         self._heads: dict[int, Head] = {}
         self._streams: dict[int, dict[int, Stream]] = {}
 
@@ -57,20 +56,20 @@ class Sessions:
         """Take a session."""
         self._heads[stream_id] = head
         self._streams[stream_id] = {}
-        protocol = self._protocol
-        protocol.framing.send_headers(stream_id, [(b":status", b"200"), DRAFT, *defaults])
-        protocol.transmit_soon()
+        road = self._road
+        road.framing.send_headers(stream_id, [(b":status", b"200"), DRAFT, *defaults])
+        road.transmit_soon()
 
     def data(self, event: WebTransportStreamDataReceived) -> None:
         """Bytes of a stream under a session."""
-        protocol, stream_id = self._protocol, event.stream_id
+        road, stream_id = self._road, event.stream_id
         streams = self._streams.get(event.session_id)
         if streams is None or stream_id % 4:
-            protocol.framing.reset(stream_id, NO_SESSION)
+            road.framing.reset(stream_id, NO_SESSION)
             return
         stream = streams.get(stream_id)
         if stream is None:
-            stream = protocol.requests.begin_under(self._heads[event.session_id], stream_id)
+            stream = self._begin(self._heads[event.session_id], stream_id)
             if stream is None:
                 return
             streams[stream_id] = stream
@@ -92,8 +91,8 @@ class Sessions:
     def end(self, session_id: int) -> None:
         """The client has ended a session; so does the server."""
         self.close(session_id)
-        with self._protocol.mending(session_id):
-            self._protocol.framing.send_data(session_id, b"", True)
+        with self._road.mending(session_id):
+            self._road.framing.send_data(session_id, b"", True)
 
 
 class StreamCarrier(QuicCarrier):
@@ -105,10 +104,10 @@ class StreamCarrier(QuicCarrier):
         """Nothing is said when the app accepts; when it does not, the stream is cut off."""
         status = int(dict(fields)[b":status"])
         if status != 200:
-            protocol = self._protocol
-            with protocol.mending(self.stream_id):
-                protocol.framing.reset(self.stream_id, error_code(status))
-            protocol.transmit_soon()
+            road = self._road
+            with road.mending(self.stream_id):
+                road.framing.reset(self.stream_id, error_code(status))
+            road.transmit_soon()
 
     def _put(self, data: bytes, end: bool) -> None:
-        self._protocol.framing.send_raw(self.stream_id, data, end)
+        self._road.framing.send_raw(self.stream_id, data, end)
