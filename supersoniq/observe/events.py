@@ -40,7 +40,7 @@ _DONE: dict[type[Any], tuple[str, str, Facts]] = {
     ops.Purge: (
         "queue-purged",
         "messages were purged",
-        lambda op, count: {"status": op.status or "all but leased and done", "messages": count},
+        lambda op, count: {"status": str(op.status or "any"), "messages": count},
     ),
     ops.Delete: ("queue-deleted", "a queue was deleted", lambda op, _: {}),
     ops.Redrive: (
@@ -73,7 +73,7 @@ class Narrator(Observer):
 
     def called(self, op: AnyOp, result: Result) -> None:
         kind = op.__class__
-        if kind is ops.Publish:
+        if kind is ops.Publish or kind is ops.Import:
             self.published(op.queue)  # type: ignore[union-attr]
         elif kind is ops.Queues:
             self._known = set(result) if len(result) < MOST else None
@@ -120,7 +120,7 @@ class Obituaries:
         """Look on and on, until it is cancelled."""
         while True:
             try:
-                self.look((await self._figures.known()).stats)
+                self.look(await self._figures.stats())
             except SupersoniqError as error:
                 log.debug("no figures: %s", error)  # told by whoever needs the store
             await asyncio.sleep(self._every)

@@ -24,11 +24,11 @@ from supersoniq.core.messages import Message
 from supersoniq.core.ops import Browse, Queues, QueueStats, Stats
 from supersoniq.core.states import Status
 
-__all__ = ["Figures", "Known", "oldest_ready"]
+__all__ = ["Figures", "Kept", "Known", "oldest_ready"]
 
 FRESH = 1.0
 """Seconds for which an answer is good."""
-TOGETHER = 100
+TOGETHER = 50
 """Queues that are asked for at the same time."""
 T = TypeVar("T")
 
@@ -52,8 +52,16 @@ class Figures:
 
     def __init__(self, engine: Callable[[], Engine]) -> None:
         self._engine = engine
-        self._stats = _Kept(self._ask_stats, 20)
-        self._oldest = _Kept(self._ask_oldest, 100)
+        self._stats = Kept(self._ask_stats, 20)
+        self._oldest = Kept(self._ask_oldest, 100)
+
+    async def stats(self) -> Mapping[str, QueueStats]:
+        """What the store's counters say of each queue, by name.
+
+        Raises:
+            SupersoniqError: the store does not answer.
+        """
+        return await self._stats.get()
 
     async def known(self) -> Known:
         """The figures of every queue, up to a second old, or older where asking takes long.
@@ -83,7 +91,9 @@ class Figures:
     async def _ask_oldest(self) -> dict[str, int]:
         engine = self._engine()
         found: dict[str, int] = {}
-        for name, stats in (await self._stats.get()).items():
+        for number, (name, stats) in enumerate((await self._stats.get()).items()):
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)  # a store that never waits must not keep others waiting
             since = await oldest_ready(engine, stats)
             if since is not None:
                 found[name] = since
@@ -112,7 +122,7 @@ async def oldest_ready(engine: Engine, stats: QueueStats) -> int | None:
     return found[0].available_at if found else None
 
 
-class _Kept(Generic[T]):
+class Kept(Generic[T]):
     """An answer that is kept for a while.
 
     Args:

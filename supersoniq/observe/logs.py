@@ -16,8 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from itertools import count
 from secrets import token_hex
@@ -68,18 +67,23 @@ def event(
         log.log(level, "%s", text, extra={"event": name, "fields": fields})
 
 
-@contextmanager
-def within(scope: MutableMapping[str, Any]) -> Iterator[None]:
+class within:
     """Have all lines that are written meanwhile name this call.
 
     Args:
         scope: the ASGI scope of a request or a WebSocket.
     """
-    token = _CALL.set(scope)
-    try:
-        yield
-    finally:
-        _CALL.reset(token)
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, scope: MutableMapping[str, Any]) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._token = _CALL.set(self._scope)
+
+    def __exit__(self, *_error: object) -> None:
+        _CALL.reset(self._token)
 
 
 def request_id(scope: MutableMapping[str, Any]) -> str:

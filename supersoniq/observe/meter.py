@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
@@ -115,9 +116,11 @@ class Meter:
         """
         known = await self.figures.known()
         self.tally.forget(self.labels.keep(known.stats))
-        store, times = self._summed(known), self.times(sees)
+        labels = {name: self.labels.of(name) for name in known.stats}
+        times, process = self.times(sees), self.process() if sees is None else None
+        store = await asyncio.to_thread(_summed, known, labels)
         if sees is None:
-            return Measured(store, times, len(known.stats), self.process())
+            return Measured(store, times, len(known.stats), process)
         mine = {label: each for label, each in store.items() if label != OTHER and sees(label)}
         return Measured(mine, times, None, None)
 
@@ -148,18 +151,20 @@ class Meter:
             refused=_sorted(tally.refused),
         )
 
-    def _summed(self, known: Known) -> dict[str, Store]:
-        found: dict[str, Store] = {}
-        for name, stats in known.stats.items():
-            label = self.labels.of(name)
-            store = found.get(label)
-            if store is None:
-                store = found[label] = Store()
-            for field in SUMMED:
-                store.counts[field] += getattr(stats, field)
-            store.paused += stats.paused
-            store.oldest = _least((store.oldest, known.oldest.get(name)))
-        return found
+
+def _summed(known: Known, labels: Mapping[str, str]) -> dict[str, Store]:
+    """The figures by label."""
+    found: dict[str, Store] = {}
+    for name, stats in known.stats.items():
+        label = labels[name]
+        store = found.get(label)
+        if store is None:
+            store = found[label] = Store()
+        for field in SUMMED:
+            store.counts[field] += getattr(stats, field)
+        store.paused += stats.paused
+        store.oldest = _least((store.oldest, known.oldest.get(name)))
+    return found
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:

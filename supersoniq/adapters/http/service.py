@@ -20,6 +20,7 @@ from supersoniq.auth.tokens import Caller, Verifier
 from supersoniq.core.errors import Closed, QueueNotFound, RateLimited, SupersoniqError
 from supersoniq.core.ops import AnyOp, Configure, Queues
 from supersoniq.observe import Meter
+from supersoniq.observe.figures import Kept
 from supersoniq.observe.logs import event
 
 __all__ = ["DEFAULT", "Service"]
@@ -61,6 +62,8 @@ class Service:
         self.quota = limits.quota
         self.origins = origins or Origins()
         self.meter = meter
+        self.written: dict[str, Kept[Any]] = {}
+        """The last answer to those who may see all metrics, by its media type."""
         self.limits = limits
         self.document = cache(document)
         self.body_deadline = Deadlines(limits.body_timeout)
