@@ -25,6 +25,7 @@ from supersoniq.core.ops import Outcome, Settlement
 from tests.backends.redis_groups import RedisCluster, SentinelTrio, wait
 from tests.backends.redis_server import RedisServer, needs_server
 from tests.backends.redis_work import contents
+from tests.backends.test_redis_cluster import move_slot
 from tests.soak.conftest import scaled
 
 pytestmark = [needs_server, pytest.mark.soak, pytest.mark.timeout(0)]
@@ -195,3 +196,11 @@ def test_sentinels_name_another_server() -> None:
 def test_a_replica_takes_over_in_a_cluster() -> None:
     with RedisCluster(3, 1, *DURABLE) as cluster:
         asyncio.run(fail_over(Cluster(cluster), scaled(50)))
+
+
+def test_slots_move_under_load() -> None:
+    """Calls are refused now and then, in which case nothing was done; none is in doubt."""
+    begun = time.monotonic()
+    with RedisCluster(2) as cluster:
+        messages = asyncio.run(move_slot(cluster, scaled(100)))
+    print(f"{scaled(100)} moves, {messages} messages, {time.monotonic() - begun:.0f} s")
