@@ -6,10 +6,13 @@ RFC's section 6.2 suggests for counters. So an id leads to its message without a
 publish order within its queue, and cannot meet another queue's id by chance: a tag is derived from
 the store's random secret and from the queue's number, which is never used again.
 
-**Receipts** name a *term*: one lease of one message. The text is the queue's number, the sequence
-and the term, followed by 128 bits of a keyed BLAKE2b (RFC 7693) over them. It is opaque and
-unguessable without the store's secret, never reused since terms only grow, and worth nothing in
-another queue or store. Nothing has to be stored for it, and it holds across processes and restarts.
+**Receipts** name a *term*: one lease of one message. The text is the queue's number, 24 bits of
+the time when the message was made, the sequence and the term, followed by 128 bits of a keyed
+BLAKE2b (RFC 7693) over them. It is opaque and unguessable without the store's secret, never reused
+since terms only grow, and worth nothing in another queue or store. Nothing has to be stored for it,
+and it holds across processes and restarts. The time is for stores that can forget what they have
+answered, in a failover say, and then give a sequence to another message: an old receipt must not
+settle that one.
 """
 
 from __future__ import annotations
@@ -23,11 +26,13 @@ from typing import Protocol
 
 from supersoniq.core.errors import InvalidId, LeaseLost
 
-__all__ = ["MAX_SEQUENCE", "Seal", "Stamp", "format_id", "id_number", "parse_id", "term_of"]
+__all__ = ["MARK", "MAX_SEQUENCE", "Seal", "Stamp", "format_id", "id_number", "parse_id", "term_of"]
 
 MAX_SEQUENCE = 2**40 - 1
 """Most messages that one queue can ever have had: 1,000 a second for 35 years."""
 
+MARK = 2**24 - 1
+"""The bits of a message's ``created_at``, in milliseconds, that its receipts name: 4.7 hours."""
 _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
 _BODY = struct.Struct(">IQI")
@@ -40,7 +45,7 @@ class Stamp(Protocol):
     def prefix(self, created_at: int) -> int:
         """All of an id but its sequence, which is to be or-ed into the low 40 bits."""
 
-    def receipt(self, sequence: int, term: int) -> str:
+    def receipt(self, sequence: int, term: int, created_at: int = 0) -> str:
         """The receipt of one lease."""
 
 
@@ -79,14 +84,26 @@ class Seal:
         """The sequence in an id of this queue, or ``None`` for a foreign id. O(1)."""
         return number & MAX_SEQUENCE if (number ^ self._base) & _TAG_MASK == 0 else None
 
-    def receipt(self, sequence: int, term: int) -> str:
-        """The receipt of one lease. O(1)."""
-        body = _BODY.pack(self.number, sequence, term)
+    def receipt(self, sequence: int, term: int, created_at: int = 0) -> str:
+        """The receipt of one lease, of a message made at that instant. O(1)."""
+        return self._receipt((created_at & MARK) << 40 | sequence, term)
+
+    def _receipt(self, marked: int, term: int) -> str:
+        body = _BODY.pack(self.number, marked, term)
         text = binascii.b2a_base64(body + self._mac(body), newline=False)
         return text.translate(_URL_SAFE, b"=").decode()
 
     def open(self, receipt: str) -> tuple[int, int]:
         """The sequence and term of a receipt that this queue made. O(1).
+
+        Raises:
+            LeaseLost: this queue never made it.
+        """
+        sequence, term, _ = self.open_marked(receipt)
+        return sequence, term
+
+    def open_marked(self, receipt: str) -> tuple[int, int, int]:
+        """The sequence, the term and the lowest 24 bits of the message's ``created_at``. O(1).
 
         Raises:
             LeaseLost: this queue never made it.
@@ -99,10 +116,10 @@ class Seal:
         # The comparison of texts refuses other spellings of the same bytes.
         if len(raw) != 32 or not compare_digest(mac, self._mac(body)):
             raise LeaseLost("the receipt was not issued by this queue")
-        number, sequence, term = _BODY.unpack(body)
-        if number != self.number or self.receipt(sequence, term) != receipt:
+        number, marked, term = _BODY.unpack(body)
+        if number != self.number or self._receipt(marked, term) != receipt:
             raise LeaseLost("the receipt was not issued by this queue")
-        return sequence, term
+        return marked & MAX_SEQUENCE, term, marked >> 40
 
     def _mac(self, body: bytes) -> bytes:
         hashing = self._keyed.copy()
@@ -119,10 +136,11 @@ def term_of(receipt: str) -> int | None:
         raw = binascii.a2b_base64(receipt[:24].encode("ascii").translate(_STANDARD))
     except ValueError:
         return None
-    return int.from_bytes(raw[:16]) if len(raw) == 18 else None
+    return int.from_bytes(raw[:16]) & _UNMARKED if len(raw) == 18 else None
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
+_UNMARKED = ~(MARK << 72)
 _TAG_MASK = ((1 << 80) - 1) ^ MAX_SEQUENCE
 
 

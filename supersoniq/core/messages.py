@@ -247,7 +247,7 @@ class Lease(msgspec.Struct, gc=False):
     @property
     def receipt(self) -> str:
         """The opaque text that settles this lease from anywhere."""
-        return self.seal.receipt(self.record.sequence, self.term)
+        return self.seal.receipt(self.record.sequence, self.term, self.record.created_at)
 
     def message(self) -> Message:
         """The message as it was leased."""

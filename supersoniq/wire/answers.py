@@ -156,7 +156,7 @@ class FarSeal(msgspec.Struct, frozen=True, gc=False):
         """All of the message's id but its sequence."""
         return self.base
 
-    def receipt(self, sequence: int, term: int) -> str:
+    def receipt(self, sequence: int, term: int, created_at: int = 0) -> str:
         """The lease's receipt."""
         return self.text
 

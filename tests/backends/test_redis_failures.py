@@ -10,12 +10,13 @@ import pytest
 
 from supersoniq.backends.redis import RedisBackend, connect
 from supersoniq.core import ops
-from supersoniq.core.errors import BackendUnavailable, Closed, OutcomeUnknown
+from supersoniq.core.errors import BackendUnavailable, Closed, LeaseLost, OutcomeUnknown
 from supersoniq.core.ids import parse_id
 from supersoniq.core.messages import Message, prepare
 from supersoniq.core.ops import Outcome, Settlement
-from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix
+from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix, until
 from tests.backends.redis_work import contents, put
+from tests.backends.test_redis_server import free_port
 
 pytestmark = needs_server
 
@@ -185,5 +186,38 @@ def test_a_key_of_another_kind_is_an_error_and_not_the_end() -> None:
         assert "WRONGTYPE" in str(answers[0])
         await put(backend, b"x", "other")
         await backend.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ACK, Outcome.REJECT, Outcome.EXTEND])
+def test_a_receipt_of_what_a_failover_forgot_settles_nothing_else(outcome: Outcome) -> None:
+    """Its sequence and its term are given out again: to another message."""
+
+    async def main() -> None:
+        with RedisServer(port=free_port()) as server, RedisServer() as successor:
+            old, new = connect(server.url), connect(successor.url)
+            await old.open()
+            await put(old, b"kept")
+            with successor.client() as client:
+                client.replicaof("127.0.0.1", str(server.port))
+                with server.client() as main:
+                    await until(lambda: main.wait(1, 1000) == 1)
+                await until(lambda: client.info("replication")["master_link_status"] == "up")
+                client.replicaof("NO", "ONE")
+            await put(old, b"forgotten")
+            [taken] = await old.execute([ops.Take("q", 2)])
+            await asyncio.sleep(0.005)  # made in another millisecond
+            await new.open()
+            await put(new, b"other")
+            [again] = await new.execute([ops.Take("q", 2)])
+            assert [lease.message().content for lease in again.leases] == [b"kept", b"other"]
+            settlement = Settlement(taken.leases[1].receipt, outcome)
+            [[verdict]] = await new.execute([ops.Settle("q", [settlement])])
+            assert isinstance(verdict, LeaseLost)
+            acks = [Settlement(lease, Outcome.ACK) for lease in again.leases]
+            assert await new.execute([ops.Settle("q", acks)]) == [[None, None]]
+            await old.close()
+            await new.close()
 
     asyncio.run(main())

@@ -118,7 +118,7 @@ MUTANTS = {
     "delivers twice": (
         "take", "call('ZREMRANGEBYRANK', LINE, 0, common - 1)", "local _ = 0", "g02"),
     "does not fence": (
-        "settle", "'l' .. sub(ARGV[places[k]], 11, 14)", "sub(state, 1, 5)", "g03"),
+        "settle", "'l' .. sub(item, 11, 14)", "sub(state, 1, 5)", "g03"),
     "late deadlines": ("rules", "or now < queue.next or", "or now <= queue.next or", "g03"),
     "ignores priority": ("publish", "= sub(blob, 1, 2) .. id", "= '\\0\\0' .. id", "g04"),
     "loses the place": (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supersoniq.core.errors import InvalidId, LeaseLost
-from supersoniq.core.ids import MAX_SEQUENCE, Seal, format_id, id_number, parse_id
+from supersoniq.core.ids import MARK, MAX_SEQUENCE, Seal, format_id, id_number, parse_id
 
 SECRET = bytes(range(32))
 SEAL = Seal(SECRET, 1)
@@ -59,11 +59,17 @@ def test_what_is_no_id_is_refused(text: object) -> None:
         parse_id(text)
 
 
-@given(st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1), st.integers(1, 2**40))
-def test_a_receipt_opens_in_its_own_queue_only(number: int, term: int, sequence: int) -> None:
+@given(
+    st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1), st.integers(1, MAX_SEQUENCE),
+    st.integers(0, 2**48 - 1),
+)  # fmt: skip
+def test_a_receipt_opens_in_its_own_queue_only(
+    number: int, term: int, sequence: int, created_at: int
+) -> None:
     seal = Seal(SECRET, number)
-    receipt = seal.receipt(sequence, term)
+    receipt = seal.receipt(sequence, term, created_at)
     assert seal.open(receipt) == (sequence, term)
+    assert seal.open_marked(receipt) == (sequence, term, created_at & MARK)
     for other in (Seal(SECRET, number + 1), Seal(bytes(32), number)):
         with pytest.raises(LeaseLost):
             other.open(receipt)

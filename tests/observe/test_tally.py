@@ -93,7 +93,9 @@ def test_leases_of_another_server(door: str) -> None:
 def test_the_term_in_a_receipt() -> None:
     seal = Seal(b"x" * 32, 7)
     for sequence, term in ((41, 3), (2**40 - 1, 2**32 - 1)):
-        assert term_of(seal.receipt(sequence, term)) == 7 << 96 | sequence << 32 | term
+        for at in (0, 1_795_533_865_559):  # which is no part of it
+            receipt = seal.receipt(sequence, term, at)
+            assert term_of(receipt) == 7 << 96 | sequence << 32 | term
     for text in ("", "x", "ä", "=" * 43, "none", "\0", seal.receipt(1, 1)[:7]):
         assert term_of(text) is None, text
 

@@ -23,7 +23,7 @@ from supersoniq.core.errors import (
     StorageFull,
     SupersoniqError,
 )
-from supersoniq.core.ids import MAX_SEQUENCE, Seal, format_id
+from supersoniq.core.ids import MARK, MAX_SEQUENCE, Seal, format_id
 from supersoniq.core.messages import Entry, Lease, Published
 from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.port import Result
@@ -38,9 +38,10 @@ _LETTERS = {
     Outcome.REJECT: b"j",
     Outcome.EXTEND: b"e",
 }
-_ITEM = struct.Struct(">cIBII")
-"""A settlement: its letter, the queue's number, the sequence's 40 bits, the term."""
-_FOREIGN = _ITEM.pack(b"?", 0, 0, 0, 0)
+_ITEM = struct.Struct(">cIBIIBH")
+"""A settlement: its letter, the queue's number, the sequence's 40 bits, the term, and 24 bits of
+the message's ``created_at``."""
+_FOREIGN = _ITEM.pack(b"?", 0, 0, 0, 0, 0, 0)
 LARGEST = 500 << 20
 """Bytes of content that fit into one value of Redis, whatever the policy says."""
 
@@ -231,9 +232,18 @@ class Settling(Work):
                 # The most frequent one by a shorter way.
                 if one.outcome is acked and isinstance(lease, Lease) and is_ours(lease.seal):
                     number = lease.seal.number  # type: ignore[attr-defined]  # is_ours() has looked
-                    sequence = lease.record.sequence
-                    item = pack(b"a", number, sequence >> 32, sequence & 0xFFFFFFFF, lease.term)
-                    sent.append(item)
+                    sequence, at = lease.record.sequence, lease.record.created_at
+                    low, mark = sequence & 0xFFFFFFFF, at & MARK
+                    item = (
+                        b"a",
+                        number,
+                        sequence >> 32,
+                        low,
+                        lease.term,
+                        mark >> 16,
+                        mark & 0xFFFF,
+                    )
+                    sent.append(pack(*item))
                 else:
                     sent.append(self._item(one))
         return sent
@@ -244,15 +254,17 @@ class Settling(Work):
             if self.facts.is_ours(receipt.seal):
                 number = receipt.seal.number  # type: ignore[attr-defined]  # is_ours() has looked
                 sequence, term = receipt.record.sequence, receipt.term
+                mark = receipt.record.created_at & MARK
             else:
                 return self._item(msgspec.structs.replace(settlement, receipt=receipt.receipt))
         else:
             opened = open_receipt(self.facts.secret, receipt)
             if opened is None:
                 return _FOREIGN
-            number, sequence, term = opened
+            number, sequence, term, mark = opened
         outcome = settlement.outcome
-        item = _ITEM.pack(_LETTERS[outcome], number, sequence >> 32, sequence & 0xFFFFFFFF, term)
+        letter, low = _LETTERS[outcome], sequence & 0xFFFFFFFF
+        item = _ITEM.pack(letter, number, sequence >> 32, low, term, mark >> 16, mark & 0xFFFF)
         span = settlement.duration if outcome is Outcome.EXTEND else settlement.delay
         if span is None and settlement.reason is None:
             return item
@@ -279,10 +291,10 @@ def _verdict(code: int) -> ops.Verdict:
     )
 
 
-def open_receipt(secret: bytes, receipt: str) -> tuple[int, int, int] | None:
-    """Number, sequence and term of a receipt, whatever queue of this store it is of."""
+def open_receipt(secret: bytes, receipt: str) -> tuple[int, int, int, int] | None:
+    """Number, sequence, term and mark of a receipt, whatever queue of this store it is of."""
     try:
         number = int.from_bytes(base64.urlsafe_b64decode(receipt[:8])[:4])
-        return (number, *Seal(secret, number).open(receipt))
+        return (number, *Seal(secret, number).open_marked(receipt))
     except (LeaseLost, ValueError, binascii.Error):
         return None

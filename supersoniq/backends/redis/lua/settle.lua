@@ -1,6 +1,7 @@
 -- End or extend leases. Each of ARGV[7..] is one settlement: a letter (a n r j e, or ? for a receipt
--- that nobody here has issued), the queue's number, the sequence and the term that the receipt names,
--- and perhaps a delay or duration and a reason. Each gets a verdict: 0 done, -1 the lease is lost, or
+-- that nobody here has issued), the queue's number, the sequence, the term and the last three bytes of
+-- the creation time that the receipt names, and perhaps a delay or duration and a reason. The time is
+-- compared since a failover can make the server forget a message and give its sequence to another one. Each gets a verdict: 0 done, -1 the lease is lost, or
 -- the new deadline.
 
 go_on_without_memory()
@@ -31,7 +32,8 @@ local function acknowledge()
     local held, pages, starts = {}, {}, {}
     for k, id in ipairs(ids) do
         local state = states[k]
-        if state and sub(state, 1, 5) == 'l' .. sub(ARGV[places[k]], 11, 14) then
+        local item = ARGV[places[k]]
+        if state and sub(state, 1, 5) == 'l' .. sub(item, 11, 14) and sub(state, 23, 25) == sub(item, 15, 17) then
             held[#held + 1] = id
             verdicts[places[k] - 6] = DONE
             -- All of its sequence but the last eight bits: the page.
@@ -65,11 +67,12 @@ local function settle(item)
     local record = R.load(sub(item, 6, 10))
     local term = unpack_bytes('>I4', item, 11)
     if not record or term > record.leases then return LOST end
+    if sub(pack('>I8', record.created), 6) ~= sub(item, 15, 17) then return LOST end
     if record.status ~= 'l' or record.leases ~= term then
         return repeated(record, term, letter) and DONE or LOST
     end
     local span, reason
-    if #item > 14 then span, reason = unpack(cmsgpack.unpack(sub(item, 15))) end
+    if #item > 17 then span, reason = unpack(cmsgpack.unpack(sub(item, 18))) end
     if letter == 'e' then return R.extend(record, span or nil) end
     if letter == 'a' then
         R.ack(record)
