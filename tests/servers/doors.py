@@ -16,6 +16,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from h2.exceptions import H2Error
+from h2.settings import SettingCodes
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -199,7 +200,7 @@ class Http2(Door):
         async with self._lock:
             if self._one is None or self._one.lost.is_set() or self._one.goaway is not None:
                 place = http2.Running(None, self._port, True)  # type: ignore[arg-type]
-                here = http2.client(place, tls=trusting("h2"))
+                here = http2.client(place, {SettingCodes.ENABLE_PUSH: 0}, tls=trusting("h2"))
                 self._one = await self._stack.enter_async_context(here)
                 # A header of a megabyte would take this library a minute in Huffman's code.
                 encoder = self._one.h2.encoder

@@ -22,6 +22,8 @@ LIST: list[tuple[str, str | None]] = [
     *sorted(bad_tokens(), key=lambda each: len(each[1])),  # what costs connections comes last
 ]
 
+GOOD = tokens.good()
+
 
 async def tried(all: Doors, door: str, token: str | None) -> list[int]:
     """The statuses that a token gets at a door, one for each way in."""
@@ -31,9 +33,10 @@ async def tried(all: Doors, door: str, token: str | None) -> list[int]:
         return [await all.knock(door, token, offered=fit and len(token or "") % 2 == 0)]
     at = all.http(door)
     given = [(await at.ask("POST", "/queues/q/messages", token, {"content": "x"})).status]
-    if len(token or "") < 1 << 20:
+    if token != GOOD and len(token or "") < 1 << 20:
         kind = "text/event-stream" if len(token or "") % 2 else "application/x-ndjson"
-        given.append((await at.ask("HEAD", "/queues/q/events", token, accept=kind)).status)
+        # Not HEAD: aioquic takes an answer to it for cut short. Who is let in does not come back.
+        given.append((await at.ask("GET", "/queues/q/events", token, accept=kind)).status)
     return given
 
 
@@ -51,8 +54,8 @@ def test_no_bad_token_gets_in() -> None:
                 # even shown it to the app.
                 assert status in (401, 400, 413, 431, 0), (door, asked, status)
                 came[status] += 1
-        assert came[401] > 200, (door, came)
-        for status in await tried(all, door, tokens.good()):
+        assert came[401] > (200 if door in SOCKETS else 400), (door, came)
+        for status in await tried(all, door, GOOD):
             assert status in (101, 200, 201), door
 
     async def main() -> None:
