@@ -194,8 +194,10 @@ async def http2(port: int) -> AsyncIterator[Ask]:
     """Requests on one connection of HTTP/2."""
     async with over2(port) as one:
 
-        async def ask(method: str, path: str, body: str = "") -> tuple[int, bytes]:
-            fields = [(b"content-type", b"application/json")]
+        async def ask(
+            method: str, path: str, body: str = "", prefer: str = ""
+        ) -> tuple[int, bytes]:
+            fields = [(b"content-type", b"application/json"), (b"prefer", prefer.encode())]
             number = one.request(path, method, body.encode() or None, fields)
             answer = await one.answer(number, 60)
             del one.answers[number]

@@ -103,7 +103,13 @@ def waits(times: Times) -> dict[str, tuple[float, float]]:
 
 
 async def fill(port: int, messages: int) -> None:
-    """Have messages of the largest size there, in the queue ``big``."""
+    """Have messages of the largest size there, in the queue ``big``, and events that tell of them."""
+    async with doors.http2(port) as ask:
+        status, body = await ask("PUT", "/queues/big", "{}")
+        assert status in (200, 201), body
+        # Events are recorded for those who follow them, and for some minutes after.
+        status, body = await ask("GET", "/queues/big/events?since=0", prefer="wait=0")
+        assert status == 200, body
     reader, writer = await doors.connect(port, "http/1.1")
     content = bytes(range(256)) * (MIB // 256)
     for _ in range(messages):
