@@ -102,6 +102,7 @@ class H1Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._joining = Joining(transport, self.loop)
+        transport.set_write_buffer_limits(STEP)  # over TLS it would be half a megabyte
         super().connection_made(self._joining)  # type: ignore[arg-type]  # as much of one as it uses
         self._wait_for_head()
 

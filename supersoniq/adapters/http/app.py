@@ -38,6 +38,7 @@ def create_app(
     *,
     max_body: int = Limits.max_body,
     max_batch_body: int = Limits.max_batch_body,
+    max_arriving: int = Limits.max_arriving,
     max_depth: int = Limits.max_depth,
     max_batch: int = Limits.max_batch,
     max_wait: float = Limits.max_wait,
@@ -72,6 +73,8 @@ def create_app(
         broker: the queues.
         max_body: bytes of a body, or of one line of an NDJSON body; 2 MiB.
         max_batch_body: bytes of a batch of operations; 16 MiB.
+        max_arriving: bytes of all half-sent bodies together, above which the slowest is refused;
+            32 MiB.
         max_depth: levels of arrays and objects in a JSON body; 64.
         max_batch: messages in one request; 10,000.
         max_wait: seconds that a lease request may wait; 60.
@@ -110,6 +113,7 @@ def create_app(
     limits = Limits(
         max_body=max_body,
         max_batch_body=max_batch_body,
+        max_arriving=max_arriving,
         max_depth=max_depth,
         max_batch=max_batch,
         max_wait=max_wait,

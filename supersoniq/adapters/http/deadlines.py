@@ -9,7 +9,7 @@ one only where there is something to wait for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType, coroutine
 from typing import Any, TypeVar
 
@@ -37,8 +37,14 @@ class Deadlines:
         return Deadline(self)
 
     @coroutine
-    def within(self, work: Awaitable[T]) -> Generator[Any, Any, T]:
+    def within(
+        self, work: Awaitable[T], waits: Callable[[], None] | None = None
+    ) -> Generator[Any, Any, T]:
         """Await something that is mostly there at once; only if it is not, the deadline begins.
+
+        Args:
+            work: what is awaited.
+            waits: called when the deadline begins.
 
         Raises:
             TimeoutError: it is not there in time.
@@ -49,6 +55,8 @@ class Deadlines:
         except StopIteration as done:
             result: T = done.value
             return result
+        if waits is not None:
+            waits()
         with self():
             # From here on this is ``yield from going``, begun after its first step.
             while True:

@@ -15,6 +15,7 @@ happened since, or without a ``since`` the messages that are ready, and ends.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -23,12 +24,12 @@ import msgspec
 from supersoniq.adapters.access import uncounted
 from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply
-from supersoniq.adapters.http.feed import Feed
+from supersoniq.adapters.http.feed import CHUNK, Feed, size_of
 from supersoniq.adapters.http.forms import EventsQuery, Line
 from supersoniq.adapters.http.media import NDJSON, SSE
 from supersoniq.adapters.http.problems import problem_of
 from supersoniq.adapters.http.wire import Encoding, EventOut
-from supersoniq.api.watch import Watch, event_kinds
+from supersoniq.api.watch import event_kinds
 from supersoniq.auth.rights import allows
 from supersoniq.auth.scopes import Verb
 from supersoniq.core import checks
@@ -45,8 +46,8 @@ LastEvent = Annotated[str, told("As `since`, which it overrides.", pattern="^[0-
 RECONNECT = 1000
 """Milliseconds after which a browser comes back."""
 
-PAGE = 100
-"""Messages that are looked at together."""
+FIRST_PAGE, PAGE = 4, 100
+"""Messages that are looked at together: at first, and at most."""
 
 MAX_UNSURE = 4 * 1024 * 1024
 """Bytes of contents that were pushed, and that the client may still refuse."""
@@ -95,7 +96,7 @@ class _Stream:
     def __init__(
         self,
         exchange: Exchange,
-        watch: Watch,
+        watch: Feed,
         sse: bool,
         encoding: Encoding,
         held: bool,
@@ -116,6 +117,7 @@ class _Stream:
 
     async def run(self) -> None:
         exchange, watch = self._exchange, self._watch
+        answers = exchange.service.answers
         fields = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
         if not self._held:
             fields.append((b"preference-applied", b"wait=0"))
@@ -128,11 +130,17 @@ class _Stream:
                 await self._tell_ready(watch.offset)
                 await self._all_taken()
                 return
+            seen = watch.offset
             while True:
                 event = await watch.next(exchange.limits.keep_alive if self._held else 0)
                 again = await self._tell_refused()
-                if event is not None:
-                    await self._tell(event)
+                if event is not None and not answers.fits(size := size_of(event)):
+                    event = None
+                    watch.rewind(seen)
+                    await answers.vacancy(size)
+                elif event is not None:
+                    await self._tell(event, partial(watch.forget, event.offset))
+                    seen = event.offset
                 elif self._held and not again:
                     await exchange.piece(self._alive())
                 elif not self._held:
@@ -147,7 +155,7 @@ class _Stream:
             told_so = {"offset": offset, "kind": "error", "problem": problem}
             await exchange.piece(self._frame("error", offset, told_so))
 
-    async def _tell(self, event: Event) -> None:
+    async def _tell(self, event: Event, waits: Callable[[], None] | None = None) -> None:
         exchange = self._exchange
         if self._pushable and event.kind is EventKind.PUBLISHED and event.message is not None:
             size = len(event.message.content)
@@ -159,12 +167,12 @@ class _Stream:
                     self._unsure += 1
                     self._unsure_bytes += size
                     return
-        await self._say(event)
+        await self._say(event, waits)
 
-    async def _say(self, event: Event) -> None:
+    async def _say(self, event: Event, waits: Callable[[], None] | None = None) -> None:
         """Tell of an event in the stream itself."""
         told = EventOut.of(event, self._encoding)
-        await self._exchange.piece(self._frame(told.kind, told.offset, told))
+        await self._exchange.piece(self._frame(told.kind, told.offset, told), waits=waits)
 
     def _done(self, event: Event, size: int, taken: bool) -> None:
         """What was pushed was taken, or not."""
@@ -197,15 +205,21 @@ class _Stream:
 
     async def _tell_ready(self, offset: int) -> None:
         """Tell of the messages that nobody has taken, as if they were published now."""
-        exchange, after = self._exchange, None
+        exchange, after, limit = self._exchange, None, FIRST_PAGE
+        answers = exchange.service.answers
         while True:
-            op = Browse(exchange.queue(), Status.READY, after, PAGE)
+            op = Browse(exchange.queue(), Status.READY, after, limit)
             page: list[Message] = await exchange.call(op)
             for message in page:
-                await self._tell(Event(offset, EventKind.PUBLISHED, message.created_at, message))
-            if len(page) < PAGE:
+                event = Event(offset, EventKind.PUBLISHED, message.created_at, message)
+                await answers.vacancy(size_of(event))
+                await self._tell(event)
+            if len(page) < limit:
                 return
             after = parse_id(page[-1].id)
+            # The next page is as large as a few frames, if messages are as large as on this one.
+            average = max(sum(len(message.content) for message in page) // len(page), 1)
+            limit = max(1, min(PAGE, 2 * limit, 4 * CHUNK // average))
 
     def _alive(self) -> bytes:
         if self._sse:

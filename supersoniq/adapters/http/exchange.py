@@ -33,7 +33,7 @@ __all__ = ["Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
 Fields = Sequence[tuple[bytes, bytes]]
 T = TypeVar("T")
 
-PIECE = 256 * 1024
+PIECE = 64 * 1024
 """Bytes of an answer that a server is given at a time."""
 MAX_QUERY_FIELDS = 100
 encode = msgspec.json.Encoder().encode
@@ -246,16 +246,21 @@ class Exchange:
 
     async def _pieces(self, limit: int) -> bytes:
         """What is left of its body, put together."""
-        pieces: list[bytes] = []
-        size = 0
-        while (piece := await self.receive()) is not None:
-            size += len(piece)
-            if size > limit:
-                raise too_large(limit)
-            pieces.append(piece)
-            if self._read:
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        first = await self.receive() or b""
+        if len(first) > limit:
+            raise too_large(limit)
+        if self._read:  # nearly always it comes whole
+            return first
+        pieces, size = [first], len(first)
+        with self.service.arriving(size) as arrival:
+            while not self._read:
+                piece = await self.receive() or b""
+                size += len(piece)
+                if size > limit:
+                    raise too_large(limit)
+                pieces.append(piece)
+                arrival.grow(len(piece))
+        return b"".join(pieces)
 
     async def json(self, default: Any = msgspec.UNSET) -> Any:
         """Its JSON body.
@@ -309,36 +314,41 @@ class Exchange:
             await self._waiting(len(body), self._say(status, head, body))
             return
         # A server may take whatever it is given at once, and only then wait: so it is given little.
+        start = {"type": "http.response.start", "status": status, "headers": head}
+        await self._waiting(len(body), self._send(start))
+        await self._in_pieces(body, last=True)
+
+    async def _in_pieces(
+        self, body: bytes, *, last: bool, waits: Callable[[], None] | None = None
+    ) -> None:
         answers, left = self.service.answers, len(body)
         answers.size += left
         try:
-            within = self.service.send_deadline.within
-            await within(
-                self._send({"type": "http.response.start", "status": status, "headers": head})
-            )
             view = memoryview(body)
             for at in range(0, len(body), PIECE):
                 piece = bytes(view[at : at + PIECE])
-                more = at + PIECE < len(body)
+                more = not last or at + PIECE < len(body)
                 message = {"type": "http.response.body", "body": piece, "more_body": more}
-                await within(self._send(message))
-                answers.size -= len(piece)
+                await self.service.send_deadline.within(self._send(message), waits)
+                answers.taken(len(piece))
                 left -= len(piece)
         finally:
-            answers.size -= left
+            answers.taken(left)
 
     async def _say(self, status: int, head: Fields, body: bytes) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def _waiting(self, size: int, saying: Awaitable[None]) -> None:
+    async def _waiting(
+        self, size: int, saying: Awaitable[None], waits: Callable[[], None] | None = None
+    ) -> None:
         """Say so many bytes in time, and count them as long as they are not taken."""
         answers = self.service.answers
         answers.size += size
         try:
-            await self.service.send_deadline.within(saying)
+            await self.service.send_deadline.within(saying, waits)
         finally:
-            answers.size -= size
+            answers.taken(size)
 
     async def begin(self, kind: str, fields: Fields) -> None:
         """Begin an answer that is sent in pieces."""
@@ -346,14 +356,24 @@ class Exchange:
         head = [(b"content-type", kind.encode("latin-1")), *fields]
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
 
-    async def piece(self, body: bytes, *, last: bool = False) -> None:
+    async def piece(
+        self, body: bytes, *, last: bool = False, waits: Callable[[], None] | None = None
+    ) -> None:
         """Send one more piece.
+
+        Args:
+            body: it.
+            last: whether it is the last one.
+            waits: called if the client has no room for it now.
 
         Raises:
             TimeoutError: the client does not take it.
         """
+        if len(body) > PIECE:
+            await self._in_pieces(body, last=last, waits=waits)
+            return
         message = {"type": "http.response.body", "body": body, "more_body": not last}
-        await self._waiting(len(body), self._send(message))
+        await self._waiting(len(body), self._send(message), waits)
 
     async def while_present(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that may go on for ever, until the server stops.

@@ -44,6 +44,16 @@ class Feed(Watch):
                 found.append(self._ready.popleft())
         return found
 
+    def rewind(self, offset: int) -> None:
+        """Forget what came after an offset that this has given; it is still in the store."""
+        self._ready.clear()
+        self.offset = offset
+
+    def forget(self, offset: int) -> None:
+        """The same, if anything of it is here."""
+        if self._ready:
+            self.rewind(offset)
+
     async def _follow(self) -> Followed:
         op = Follow(self._queue, self.offset, self._kinds, self._limit)
         followed: Followed = await self._engine.call(op)

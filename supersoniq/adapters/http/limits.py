@@ -25,6 +25,9 @@ class Limits:
     ``max_content``: room for a largest content in base64, or escaped, in its envelope."""
     max_batch_body: int = 16 * 1024 * 1024
     """Bytes of a batch of operations."""
+    max_arriving: int = 32 * 1024 * 1024
+    """Bytes of all half-sent bodies together. Above it the one that has taken longest is refused
+    with 503."""
     max_depth: int = 64
     """Levels of arrays and objects in a JSON body."""
     max_batch: int = MAX_BATCH

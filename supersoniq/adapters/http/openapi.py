@@ -251,7 +251,7 @@ def _refusals(path: str, what: Described) -> Iterator[int]:
     if what.picky:
         yield 406
     if what.body is not None:
-        yield from (408, 413, 415)
+        yield from (408, 413, 415, 503)
 
 
 def _names(path: str) -> list[str]:

@@ -134,11 +134,13 @@ async def _read_lines(exchange: Exchange) -> AsyncIterator[tuple[int, bytes]]:
     number = 0
     while True:
         try:
-            with exchange.service.body_deadline():
+            service = exchange.service
+            with service.body_deadline(), service.arriving(len(rest)) as arrival:
                 chunk = await exchange.receive()
                 # What is only part of a line gives no new time.
                 while chunk is not None and b"\n" not in chunk and len(rest) <= limits.max_body:
                     rest += chunk
+                    arrival.grow(len(chunk))
                     chunk = await exchange.receive()
         except TimeoutError:
             raise too_slow(limits.body_timeout) from None

@@ -12,6 +12,7 @@ from typing import Any
 from supersoniq.adapters.access import Guarded, Identity, Origins
 from supersoniq.adapters.asgi import Scope, protocol_of
 from supersoniq.adapters.http.answers import Answers
+from supersoniq.adapters.http.arriving import Arriving
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
@@ -68,6 +69,8 @@ class Service:
         self.document = cache(document)
         self.body_deadline = Deadlines(limits.body_timeout)
         self.send_deadline = Deadlines(limits.send_timeout)
+        self.arriving = Arriving(limits.max_arriving)
+        """What half-sent bodies take together."""
         self.answers = Answers(limits.max_answers)
         """What large answers take together."""
         self.draining = False
