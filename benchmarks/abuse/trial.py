@@ -103,7 +103,7 @@ def waits(times: Times) -> dict[str, tuple[float, float]]:
 
 
 async def fill(port: int, messages: int) -> None:
-    """Have messages of the largest size there, in the queue ``big``, and events that tell of them."""
+    """Have messages of the largest size in the queue ``big``, and events that tell of them."""
     async with doors.http2(port) as ask:
         status, body = await ask("PUT", "/queues/big", "{}")
         assert status in (200, 201), body
