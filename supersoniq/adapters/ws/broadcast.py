@@ -56,6 +56,6 @@ class Broadcast:
                 await session.outbox.room()
                 events = [event, *feed.more(CHUNK - size_of(event))]
                 told = [session.codec.event(each, self._encoding) for each in events]
-                session.put(EventsOut(subscription=self.number, events=told))
+                session.replies.put(EventsOut(subscription=self.number, events=told))
         finally:
             feed.stop()

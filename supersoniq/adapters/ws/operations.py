@@ -12,7 +12,8 @@ from typing import Any
 
 from supersoniq.adapters.http.batches import GAP, Batch, Ear, Step, checked
 from supersoniq.adapters.ws.frames import Listen, Ok, Operations, StirsOut
-from supersoniq.adapters.ws.session import ITEM, Session
+from supersoniq.adapters.ws.replies import ITEM
+from supersoniq.adapters.ws.session import Session
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument, RateLimited, SupersoniqError
 from supersoniq.core.messages import Lease
@@ -58,7 +59,7 @@ def operations(session: Session, asked: Operations, size: int) -> None:
         raise InvalidArgument("operations", len(asked.operations), f"takes at most {most} at once")
     steps = [checked(each) for each in asked.operations]
     size = max(size, ITEM * len(steps))
-    session.work(asked.id, size, _carry_out(session, asked.id, steps))
+    session.replies.work(asked.id, size, _carry_out(session, asked.id, steps))
 
 
 async def _carry_out(session: Session, id: int | str, steps: list[Step]) -> None:
@@ -66,7 +67,7 @@ async def _carry_out(session: Session, id: int | str, steps: list[Step]) -> None
     try:
         await batch.carry_out(steps)
         answers = batch.answers
-        session.put(Ok(id=id, at=answers.at, results=answers.results))
+        session.replies.put(Ok(id=id, at=answers.at, results=answers.results))
     except BaseException:
         batch.abandon()
         raise
@@ -75,13 +76,14 @@ async def _carry_out(session: Session, id: int | str, steps: list[Step]) -> None
 
 def listen(session: Session, asked: Listen, _size: int) -> None:
     """``listen``: from now on, ``stirs`` says in which of these queues to look again."""
-    names = {checks.queue_name(name) for name in asked.queues}
     most = session.limits.max_batch
-    if not 0 < len(names) <= most:
-        raise InvalidArgument("queues", len(names), f"takes 1 to {most} queues")
-    if session.crowded:
+    if not 0 < len(asked.queues) <= most:
+        raise InvalidArgument("queues", len(asked.queues), f"takes 1 to {most} queues")
+    names = {checks.queue_name(name) for name in asked.queues}
+    if session.subscriptions.crowded:
         raise RateLimited(1)
-    session.keep(Listening(session, session.next_number(), asked.id, names))
+    number = session.subscriptions.next_number()
+    session.subscriptions.keep(Listening(session, number, asked.id, names))
 
 
 class Listening:
@@ -106,15 +108,15 @@ class Listening:
         try:
             stop = ear.attend(session.engine, self._queues)
         except SupersoniqError as error:
-            session.subscriptions.pop(self.number, None)
-            session.refuse(error, self._id)
+            session.subscriptions.active.pop(self.number, None)
+            session.replies.refuse(error, self._id)
             return
         try:
-            session.put(Ok(id=self._id, subscription=self.number))
+            session.replies.put(Ok(id=self._id, subscription=self.number))
             while True:
                 stirred = await ear.listen()
                 await session.outbox.room()
-                session.put(StirsOut(subscription=self.number, queues=stirred))
+                session.replies.put(StirsOut(subscription=self.number, queues=stirred))
                 await asyncio.sleep(GAP)  # a busy queue is told of now and then
         finally:
             stop()

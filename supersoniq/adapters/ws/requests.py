@@ -26,7 +26,9 @@ from supersoniq.adapters.ws.frames import (
     Unsubscribe,
 )
 from supersoniq.adapters.ws.operations import listen, operations
-from supersoniq.adapters.ws.session import ITEM, Handler, Session, Subscription
+from supersoniq.adapters.ws.replies import ITEM
+from supersoniq.adapters.ws.session import Handler, Session
+from supersoniq.adapters.ws.subscriptions import Subscription
 from supersoniq.adapters.ws.work import Work
 from supersoniq.api.watch import event_kinds
 from supersoniq.core import checks, ops
@@ -54,10 +56,10 @@ def publish(session: Session, asked: Publish, size: int) -> None:
         return Ok(id=asked.id, published=told)
 
     if not entries:
-        session.put(answer([]))
+        session.replies.put(answer([]))
         return
     size = max(size, ITEM * len(entries))
-    session.call(asked.id, ops.Publish(queue, entries), size, answer)
+    session.replies.call(asked.id, ops.Publish(queue, entries), size, answer)
 
 
 def settle(session: Session, asked: Settle, size: int) -> None:
@@ -82,11 +84,11 @@ def settle(session: Session, asked: Settle, size: int) -> None:
         return Ok(id=asked.id, verdicts=told)
 
     if not settlements:
-        session.put(answer([]))
+        session.replies.put(answer([]))
         return
     size = max(size, ITEM * len(asked.settlements))
     op = ops.Settle(queue, settlements)
-    session.call(asked.id, op, size, answer, lambda: held.end(given, settlements, None))
+    session.replies.call(asked.id, op, size, answer, lambda: held.end(given, settlements, None))
 
 
 def subscribe(session: Session, asked: Subscribe, _size: int) -> None:
@@ -96,7 +98,7 @@ def subscribe(session: Session, asked: Subscribe, _size: int) -> None:
     for field in foreign:
         if (value := getattr(asked, field)) is not None:
             raise InvalidArgument(field, value, f"means nothing with the mode {asked.mode}")
-    if session.crowded:
+    if session.subscriptions.crowded:
         raise RateLimited(1)
     if asked.mode == "work":
         _work(session, asked, queue)
@@ -105,8 +107,8 @@ def subscribe(session: Session, asked: Subscribe, _size: int) -> None:
         if asked.since is not None:
             checks.integer("since", asked.since, 0, 2**63 - 1)
         # It has its number, and so its place, from now on: many of them cannot slip past the bound.
-        number = session.next_number()
-        session.start(number, _broadcast(session, asked, queue, kinds, number))
+        number = session.subscriptions.next_number()
+        session.subscriptions.start(number, _broadcast(session, asked, queue, kinds, number))
 
 
 def _work(session: Session, asked: Subscribe, queue: str) -> None:
@@ -119,9 +121,10 @@ def _work(session: Session, asked: Subscribe, queue: str) -> None:
     if asked.lease is not None:
         length = checks.duration("lease", asked.lease, MIN_LEASE, MAX_LEASE)
     session.permit(ops.Take(queue, 1, asked.recipient))
-    number = session.next_number()
-    session.put(Ok(id=asked.id, subscription=number))
-    session.keep(Work(session, number, queue, asked.credit, asked.recipient, length, asked.content))
+    number = session.subscriptions.next_number()
+    session.replies.put(Ok(id=asked.id, subscription=number))
+    work = Work(session, number, queue, asked.credit, asked.recipient, length, asked.content)
+    session.subscriptions.keep(work)
 
 
 async def _broadcast(
@@ -144,11 +147,11 @@ async def _broadcast(
             feed.stop()
             raise
     except SupersoniqError as error:
-        session.refuse(error, asked.id)
+        session.replies.refuse(error, asked.id)
         return
     assert offset is not None
-    session.put(Ok(id=asked.id, subscription=number, offset=offset, missed=missed))
-    session.keep(Broadcast(session, number, feed, first, asked.content))
+    session.replies.put(Ok(id=asked.id, subscription=number, offset=offset, missed=missed))
+    session.subscriptions.keep(Broadcast(session, number, feed, first, asked.content))
 
 
 async def _there() -> None:
@@ -161,15 +164,15 @@ def credit(session: Session, asked: Credit, _size: int) -> None:
     if not isinstance(found, Work):
         raise InvalidArgument("subscription", asked.subscription, "has no credit: it broadcasts")
     _affordable(session, asked.credit, found)
-    session.put(Ok(id=asked.id, subscription=found.number))
+    session.replies.put(Ok(id=asked.id, subscription=found.number))
     found.set_credit(asked.credit)
 
 
 def unsubscribe(session: Session, asked: Unsubscribe, _size: int) -> None:
     """``unsubscribe``: no more; what was delivered is still to be settled."""
     found = _subscription(session, asked.subscription)
-    session.stop(found.number)
-    session.put(Ok(id=asked.id, subscription=found.number))
+    session.subscriptions.stop(found.number)
+    session.replies.put(Ok(id=asked.id, subscription=found.number))
 
 
 def renew(session: Session, asked: Renew, size: int) -> None:
@@ -177,14 +180,14 @@ def renew(session: Session, asked: Renew, size: int) -> None:
 
     async def job() -> None:
         expires = await session.renew(asked.token)
-        session.put(Ok(id=asked.id, expires_at=int(expires * 1000)))
+        session.replies.put(Ok(id=asked.id, expires_at=int(expires * 1000)))
 
-    session.work(asked.id, size, job())
+    session.replies.work(asked.id, size, job())
 
 
 def ping(session: Session, asked: Ping, _size: int) -> None:
     """``ping``: yes."""
-    session.put(Ok(id=asked.id))
+    session.replies.put(Ok(id=asked.id))
 
 
 HANDLERS: dict[type[Request], Handler] = {
@@ -201,7 +204,7 @@ HANDLERS: dict[type[Request], Handler] = {
 
 
 def _subscription(session: Session, number: int) -> Subscription:
-    found = session.subscriptions.get(number)
+    found = session.subscriptions.active.get(number)
     if found is None:
         raise InvalidArgument("subscription", number, "is none of this connection")
     return found
@@ -215,7 +218,7 @@ def _affordable(session: Session, credit: int, instead_of: Work | None) -> None:
     """
     most = session.limits.max_credit
     checks.integer("credit", credit, 0, most)
-    live = [each for each in session.subscriptions.values() if isinstance(each, Work)]
+    live = [each for each in session.subscriptions.active.values() if isinstance(each, Work)]
     given = sum(max(each.credit, each.unsettled) for each in live if each is not instead_of)
     left = len(session.held) - sum(each.unsettled for each in live)
     if given + left + credit > most:

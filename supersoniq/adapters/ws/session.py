@@ -14,15 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Any
 
 import supersoniq
 from supersoniq.adapters.access import Guarded, uncounted
 from supersoniq.adapters.asgi import Receive, Scope, Send
-from supersoniq.adapters.http.problems import Problem, Refusal, problem_of
 from supersoniq.adapters.http.service import Service
 from supersoniq.adapters.ws.codec import BadFrame, Codec, Unreadable
 from supersoniq.adapters.ws.farewell import (
@@ -35,12 +32,14 @@ from supersoniq.adapters.ws.farewell import (
     TOO_BIG,
     Farewell,
 )
-from supersoniq.adapters.ws.frames import Bye, ErrorOut, Ok, Out, Request, Welcome
+from supersoniq.adapters.ws.frames import Bye, Request, Welcome
 from supersoniq.adapters.ws.held import Held
 from supersoniq.adapters.ws.outbox import Outbox
+from supersoniq.adapters.ws.replies import Replies
+from supersoniq.adapters.ws.subscriptions import Subscriptions
 from supersoniq.adapters.ws.terms import Terms
 from supersoniq.auth.tokens import Caller
-from supersoniq.core.errors import Closed, InvalidArgument, PermissionDenied, SupersoniqError
+from supersoniq.core.errors import InvalidArgument, PermissionDenied, SupersoniqError
 from supersoniq.core.ops import AnyOp
 from supersoniq.observe.logs import event
 
@@ -50,18 +49,7 @@ log = logging.getLogger("supersoniq.ws")
 
 PATIENCE = 1.0
 """Seconds for what is under way to be finished, and again for the farewell to be taken."""
-ITEM = 256
-"""Bytes that each message or settlement of a request counts for at least: its answer's."""
 Handler = Callable[["Session", Any, int], None]
-
-
-class Subscription(Protocol):
-    """What sends frames by itself."""
-
-    number: int
-
-    async def run(self) -> None:
-        """Do so, until it is cancelled or cannot go on."""
 
 
 class Session:
@@ -96,18 +84,14 @@ class Session:
         self.outbox = Outbox(send, codec.text, self.limits.max_outbox, service.send_deadline)
         self.held = Held(self.engine)
         self.terms = Terms(self.engine)
-        self.subscriptions: dict[int, Subscription] = {}
+        self.replies = Replies(service, scope, self.engine, codec, self.outbox)
+        most = self.limits.max_subscriptions
+        self.subscriptions = Subscriptions(self.replies, self.end, most)
         self._handlers = handlers
         self._receive = receive
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._jobs: set[asyncio.Task[None]] = set()
-        self._numbers = 0
         self._expiry: Callable[[], None] = lambda: None
-        self._pending = 0
-        self._size = 0
-        self._less = asyncio.Event()
         self._over: asyncio.Future[Farewell | None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -118,7 +102,7 @@ class Session:
         away = self.service.stay(lambda: self.end(GOING_AWAY))
         self._until_expiry()
         closed = self.engine.on_close(self._closing)
-        self.put(
+        self.replies.put(
             Welcome(
                 server="supersoniq",
                 version=supersoniq.__version__,
@@ -139,9 +123,8 @@ class Session:
             closed()
             # Those who lease are stopped first, then comes what was leased: nothing slips between.
             self.end(None)
-            tasks = [reader, *self._tasks.values()]
-            for task in tasks:
-                task.cancel()
+            reader.cancel()
+            tasks = [reader, *self.subscriptions.cancel()]
             self.held.release()
             self.terms.release()
             try:
@@ -149,8 +132,7 @@ class Session:
                 if farewell is not None:
                     await self._say(farewell, writer)
             finally:
-                for job in self._jobs:
-                    job.cancel()
+                self.replies.cancel()
                 writer.cancel()
                 self._ended.set_result(None)
                 await asyncio.wait((writer,))
@@ -164,8 +146,7 @@ class Session:
                 facts = {"code": farewell.code, "reason": farewell.reason}
                 event(log, logging.INFO, "connection-cut", "a WebSocket is ended", **facts)
             # At once: when all connections end together, none must lease what another releases.
-            for task in self._tasks.values():
-                task.cancel()
+            self.subscriptions.cancel()
 
     def permit(self, op: AnyOp) -> None:
         """Say now whether the caller may do something, which will be done later.
@@ -213,11 +194,9 @@ class Session:
         """Tell the client why, and close."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while self._pending:
-                    self._less.clear()
-                    await self._less.wait()
+                await self.replies.given()
         except TimeoutError:
-            log.info("a connection ends with %d requests under way", self._pending)
+            log.info("a connection ends with %d requests under way", self.replies.pending)
         bye = self.codec.write(
             Bye(
                 code=farewell.code,
@@ -226,7 +205,7 @@ class Session:
                 retry=farewell.retry_after is not None,
                 retry_after=farewell.retry_after or 0,
                 # If it does not read, answers that wait for it are dropped.
-                unanswered=self._pending or int(writer.done()),
+                unanswered=self.replies.pending or int(writer.done()),
             )
         )
         try:
@@ -282,9 +261,7 @@ class Session:
                 self._see_to(raw)
             except Unreadable as error:
                 return BAD_FRAME.because(f"a frame {error}")
-            while self._busy():
-                self._less.clear()
-                await self._less.wait()
+            await self.replies.room()
             await self.outbox.room()
             message = await self._receive()
         return None
@@ -293,156 +270,14 @@ class Session:
         try:
             request = self.codec.read(raw)
         except BadFrame as bad:
-            self.refuse(bad.error, bad.id)
+            self.replies.refuse(bad.error, bad.id)
             return
         try:
             self._handlers[type(request)](self, request, len(raw))
         except SupersoniqError as error:
-            self.refuse(error, request.id)
+            self.replies.refuse(error, request.id)
         except Exception:
-            self.failed(request.id)
-
-    def _busy(self) -> bool:
-        return self._pending >= self.limits.max_requests or self._size >= self.limits.max_outbox
-
-    # What requests do.
-
-    def call(
-        self,
-        id: int | str,
-        op: AnyOp,
-        size: int,
-        answer: Callable[[Any], Ok],
-        lost: Callable[[], None] | None = None,
-    ) -> None:
-        """Carry out an operation and answer the request.
-
-        Args:
-            id: the request's.
-            op: the operation.
-            size: of the request or of its answer, whichever is larger, in bytes.
-            answer: makes the answer from the operation's result.
-            lost: called if there is none.
-        """
-        self._pending += 1
-        self._size += size
-
-        def done(result: Any) -> None:
-            self._finished(size)
-            try:
-                self.put(answer(result))
-            except Exception:
-                self.failed(id)
-
-        def failed(error: Exception) -> None:
-            self._finished(size)
-            if lost is not None:
-                lost()
-            if isinstance(error, SupersoniqError):
-                self.refuse(error, id)
-            else:
-                self.failed(id, error)
-
-        self.engine.submit(op, done, failed)
-
-    def work(self, id: int | str, size: int, job: Coroutine[Any, Any, None]) -> None:
-        """Have a request answered by a job of its own, which may be cancelled at the end.
-
-        Args:
-            id: the request's.
-            size: of the request or of its answer, whichever is larger, in bytes.
-            job: puts the answer, or raises.
-        """
-        self._pending += 1
-        self._size += size
-        task = self._loop.create_task(job)
-        self._jobs.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._jobs.discard(task)
-            self._finished(size)
-            if task.cancelled() or (error := task.exception()) is None:
-                return
-            if isinstance(error, SupersoniqError):
-                self.refuse(error, id)
-            else:
-                self.failed(id, error)
-
-        task.add_done_callback(done)
-
-    def _finished(self, size: int) -> None:
-        self._pending -= 1
-        self._size -= size
-        self._less.set()
-
-    @property
-    def crowded(self) -> bool:
-        """Whether it has as many subscriptions as it may have, beginning ones counted."""
-        return len(self._tasks) >= self.limits.max_subscriptions
-
-    def next_number(self) -> int:
-        """The number of a new subscription."""
-        self._numbers += 1
-        return self._numbers
-
-    def keep(self, subscription: Subscription) -> None:
-        """Begin a subscription."""
-        number = subscription.number
-        self.subscriptions[number] = subscription
-        self.start(number, self._pump(subscription))
-
-    def start(self, number: int, work: Any) -> None:
-        """Run something in the background for as long as the session, or until ``stop``."""
-        task = self._tasks[number] = self._loop.create_task(work)
-        task.add_done_callback(lambda task: self._done(number, task))
-
-    def stop(self, number: int) -> None:
-        """End a subscription. Nothing comes of it any more."""
-        del self.subscriptions[number]
-        self._tasks.pop(number).cancel()
-
-    def _done(self, number: int, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(number) is task:
-            del self._tasks[number]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a WebSocket's subscription failed", exc_info=error)
-
-    async def _pump(self, subscription: Subscription) -> None:
-        number = subscription.number
-        try:
-            await subscription.run()
-        except Closed:
-            self.end(GOING_AWAY.because("the broker is closed"))
-        except SupersoniqError as error:
-            self.service.refused(error, self.scope)
-            self.subscriptions.pop(number, None)
-            self.put(ErrorOut(subscription=number, problem=problem_of(error)))
-        except Exception:
-            self.subscriptions.pop(number, None)
-            self.put(ErrorOut(subscription=number, problem=_bug()))
-            raise
-
-    # What leaves.
-
-    def put(self, frame: Out) -> None:
-        """Send a frame when its turn comes."""
-        self.outbox.put(self.codec.write(frame))
-
-    def refuse(self, error: SupersoniqError, id: int | str | None) -> None:
-        """Answer a request with an error."""
-        self.service.refused(error, self.scope)
-        problem = problem_of(error)
-        try:
-            self.put(ErrorOut(id=id, problem=problem))
-        except (TypeError, ValueError, msgspec.MsgspecError):
-            # A client's own text within it cannot be sent.
-            problem.detail, problem.data = problem.title, {}
-            self.put(ErrorOut(id=id, problem=problem))
-
-    def failed(self, id: int | str, error: BaseException | None = None) -> None:
-        """Answer a request with our own fault."""
-        log.error("a WebSocket request failed", exc_info=error or True)
-        self.put(ErrorOut(id=id, problem=_bug()))
+            self.replies.failed(request.id)
 
     def _told_limits(self) -> dict[str, int | float]:
         limits = self.limits
@@ -456,7 +291,3 @@ class Session:
             "hello_timeout": limits.hello_timeout,
             "send_timeout": limits.send_timeout,
         }
-
-
-def _bug() -> Problem:
-    return Refusal(500, "a bug; the server's log says more").problem

@@ -140,7 +140,7 @@ class Work:
             if told and size > CHUNK:
                 break
             told.append(session.codec.delivery(lease, self._encoding))
-        session.put(Deliver(subscription=self.number, messages=told))
+        session.replies.put(Deliver(subscription=self.number, messages=told))
         for lease, each in zip(leases[start:], told, strict=False):
             session.held.add(each.receipt, lease, self)
         self.unsettled += len(told)
