@@ -168,6 +168,7 @@ class Mover:
             return so_far
         if self._hold:
             await self._to(ops.Pause(self.into))
+            so_far.paused = True
         idle = 0
         while True:
             moved = so_far.moved
