@@ -61,3 +61,10 @@ def serving() -> Serving:
             listener.close()
 
     return serving
+
+
+@pytest.fixture(params=["json", "msgpack"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    """Which of the WebSocket's subprotocols."""
+    name: str = request.param
+    return name
