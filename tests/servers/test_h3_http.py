@@ -200,3 +200,23 @@ def test_an_answer_before_the_body_harms_nobody(tmp_path: Path) -> None:
             assert (await client.request("GET", "/")).status == 200
 
     asyncio.run(main())
+
+
+def test_a_client_that_is_asked_to_stop_gets_its_answer_all_the_same(tmp_path: Path) -> None:
+    """It resets its half of the stream, RFC 9000, section 3.5; that cancels nothing."""
+    size = 100_000
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * size})
+
+    async def main() -> None:
+        async with serving(app, tmp_path) as server, visiting(server) as client:
+            for _ in range(5):
+                stream_id = client.open(request_head("POST", "/"))
+                client.send(stream_id, b"some of it")
+                answer = await client.answer(stream_id).wait()
+                assert (answer.status, answer.reset) == (413, None)
+                assert answer.content == b"x" * size
+
+    asyncio.run(main())

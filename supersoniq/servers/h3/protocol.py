@@ -212,6 +212,8 @@ class Protocol(QuicConnectionProtocol):
         if stream_is_unidirectional(stream_id):
             return
         self._lose(stream_id, f"the client has cancelled it ({event.error_code})")
+        if isinstance(event, StreamReset) and not self.quic.is_open(stream_id):
+            return  # only the rest of its request, which our whole answer has declined
         self.framing.reset(stream_id, ErrorCode.H3_REQUEST_CANCELLED)
         if not self._cancels.take(self._loop.time()):
             log.info("a client was shown out: it cancelled too much", extra=CUT)
