@@ -32,6 +32,8 @@ MOST = 64 * MIB
 """Bytes that an attack may cost."""
 ALONE = 3.0
 """Seconds for which the honest clients are measured alone."""
+BESIDE = 3.0
+"""The same with an attack, at the least."""
 REST = 90.0
 """Seconds in which everything that an attack began has to go away; QUIC may be silent for 30."""
 
@@ -158,8 +160,10 @@ def _try(served: Served, honest: Honest, attack: Attack, scale: Scale, result: R
     except (OSError, TimeoutError) as error:
         result.faults.append(f"{type(error).__name__}: {error}")
     result.seconds = round(time.monotonic() - begun, 1)
-    if result.seconds < 1:
-        time.sleep(1 - result.seconds)  # honest clients shall have something to tell
+    if result.seconds < BESIDE and scale.full:
+        time.sleep(BESIDE - result.seconds)  # honest clients shall have something to tell
+    elif result.seconds < 1:
+        time.sleep(1 - result.seconds)
     if not served.alive():
         result.faults.append("the server has ended")
         return
