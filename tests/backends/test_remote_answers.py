@@ -71,17 +71,24 @@ def test_strange_answers(status: str, body: bytes, kind: type[SupersoniqError]) 
 
 
 @pytest.mark.parametrize(
-    ("front", "kind"),
+    ("scheme", "front", "kind"),
     [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", IncompatibleStore),
-        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", IncompatibleStore),
-        (b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", AuthenticationFailed),
-        (b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", BackendUnavailable),
-        (b"SSH-2.0-OpenSSH_9\r\n", BackendUnavailable),
-        (b"", BackendUnavailable),
+        ("http", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", IncompatibleStore),
+        ("http", b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", BackendUnavailable),
+        ("ws", b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", BackendUnavailable),
+        *(
+            (scheme, front, kind)
+            for scheme in ("http", "ws")
+            for front, kind in (
+                (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", IncompatibleStore),
+                (b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n", AuthenticationFailed),
+                (b"SSH-2.0-OpenSSH_9\r\n\r\n", BackendUnavailable),
+                (b"", BackendUnavailable),
+            )
+        ),
     ],
 )
-def test_somebody_else_answers(front: bytes, kind: type[SupersoniqError]) -> None:
+def test_somebody_else_answers(scheme: str, front: bytes, kind: type[SupersoniqError]) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(front)
@@ -89,7 +96,7 @@ def test_somebody_else_answers(front: bytes, kind: type[SupersoniqError]) -> Non
 
     async def main() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(kind) as caught:
             await supersoniq.connect(url).open()
         assert type(caught.value) is kind

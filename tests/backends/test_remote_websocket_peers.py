@@ -12,10 +12,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 import supersoniq
-from supersoniq import BackendUnavailable, IncompatibleStore, OutcomeUnknown
+from supersoniq import BackendUnavailable, OutcomeUnknown
 from supersoniq.backends.remote import socket
 from supersoniq.core import ops
-from supersoniq.core.errors import InvalidArgument, SupersoniqError
+from supersoniq.core.errors import InvalidArgument
 
 WELCOME = {
     "type": "welcome",
@@ -46,33 +46,6 @@ def test_under_a_prefix() -> None:
 
     asyncio.run(main())
     assert paths == ["/at/prefix/ws"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", BackendUnavailable),
-        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", IncompatibleStore),
-        (b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n", supersoniq.AuthenticationFailed),
-        (b"SSH-2.0-OpenSSH_9\r\n\r\n", BackendUnavailable),
-        (b"", BackendUnavailable),
-    ],
-)
-def test_somebody_else_answers(answer: bytes, kind: type[SupersoniqError]) -> None:
-    async def shake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(shake, "127.0.0.1", 0)
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(kind) as caught:
-            await supersoniq.connect(url).open()
-        assert type(caught.value) is kind
-        server.close()
-
-    asyncio.run(main())
 
 
 Script = Callable[[ServerConnection, Any], Awaitable[None]]

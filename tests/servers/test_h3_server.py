@@ -23,6 +23,7 @@ from wsproto import events as ws
 from supersoniq.servers.alt_svc import alt_svc
 from supersoniq.servers.devcert import dev_certificate
 from supersoniq.servers.h3 import H3Server, udp_socket
+from supersoniq.servers.h3 import server as h3_server
 from supersoniq.servers.h3.allowance import Allowance
 from supersoniq.servers.h3.server import LAST_WORDS
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
@@ -170,6 +171,30 @@ def test_a_stop_waits_until_what_was_said_is_heard(tmp_path: Path) -> None:
             answer = await client.answer(number).wait()
             assert len(answer.content) == size
             await stopping
+
+    asyncio.run(main())
+
+
+def test_a_stop_does_not_wait_for_who_has_vanished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(h3_server, "SILENCE", 0.3)
+    ending = asyncio.Event()
+
+    async def held(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await ending.wait()
+        await send({"type": "http.response.body", "body": b"the end"})
+
+    async def main() -> None:
+        async with serving(held, tmp_path) as server, visiting(server) as client:
+            number = client.open(request_head("GET", "/"), end=True)
+            await client.answer(number).until(b"begun")
+            client.datagram_received = lambda *_: None  # type: ignore[method-assign]
+            stopping = asyncio.ensure_future(server.stop(600))
+            ending.set()
+            await asyncio.wait_for(stopping, 30)
 
     asyncio.run(main())
 

@@ -81,13 +81,15 @@ class Protocol(QuicConnectionProtocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._heads: dict[int, float] = {}
         """Until when the heads of requests have time, those first that have begun first."""
-        self._used = self._loop.time()
+        self._used = self.heard = self._loop.time()
+        """When a datagram has come last."""
         self._set("unused", limits.unused_timeout, self._on_unused)
 
     # What the loop calls. Nothing here raises.
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         """Take a datagram."""
+        self.heard = self._loop.time()
         with self._surviving():
             super().datagram_received(data, addr)
 

@@ -25,6 +25,8 @@ log = logging.getLogger("supersoniq.servers.h3")
 SOCKET_BUFFER = 4 * 1024 * 1024
 LAST_WORDS = 0.5
 """Seconds that cancelled requests get to say that they end, and clients at least to hear it."""
+SILENCE = 3.0
+"""Seconds without a datagram after which a client that was told something is taken for gone."""
 
 
 class H3Server:
@@ -138,9 +140,13 @@ class H3Server:
     async def _drain(self, listener: Listener, end: float) -> None:
         """Wait for answers to be acknowledged: an app that has said all may not be heard yet."""
         clock = asyncio.get_running_loop().time
-        while clock() < end:
+        begun = clock()
+        while (now := clock()) < end:
             await asyncio.sleep(0.01)  # for what was just said to be sent; nobody tells of the rest
-            if not any(each.quic.is_sending() for each in listener.connections):
+            if not any(
+                each.quic.is_sending() and now - max(begun, each.heard) < SILENCE
+                for each in listener.connections
+            ):
                 return
 
     def _listen(self) -> Listener:
