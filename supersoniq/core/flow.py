@@ -17,7 +17,7 @@ from supersoniq.core.errors import (
     LeaseLost,
     QueueFull,
 )
-from supersoniq.core.ids import format_id
+from supersoniq.core.ids import MARK, format_id
 from supersoniq.core.keys import KeyUse, digest
 from supersoniq.core.messages import (
     Entry,
@@ -269,9 +269,9 @@ class Flow(Places):
             if receipt.seal is self._seal and receipt.record.status is not None:
                 return receipt.record, receipt.term
         else:
-            sequence, term = self._seal.open(receipt)
+            sequence, term, mark = self._seal.open(receipt)
             record = self._table.get(sequence)
-            if record is not None and term <= record.leases:
+            if record is not None and record.created_at & MARK == mark and term <= record.leases:
                 return record, term
         raise LeaseLost("its message is gone: settled and forgotten, or of a deleted queue")
 

@@ -93,16 +93,7 @@ class Seal:
         text = binascii.b2a_base64(body + self._mac(body), newline=False)
         return text.translate(_URL_SAFE, b"=").decode()
 
-    def open(self, receipt: str) -> tuple[int, int]:
-        """The sequence and term of a receipt that this queue made. O(1).
-
-        Raises:
-            LeaseLost: this queue never made it.
-        """
-        sequence, term, _ = self.open_marked(receipt)
-        return sequence, term
-
-    def open_marked(self, receipt: str) -> tuple[int, int, int]:
+    def open(self, receipt: str) -> tuple[int, int, int]:
         """The sequence, the term and the lowest 24 bits of the message's ``created_at``. O(1).
 
         Raises:

@@ -7,6 +7,9 @@ says, or whenever a watcher wants to hear of acknowledgements, the record is loa
 rule is applied to it, and it is put where it belongs.
 
 Two settlements of one message keep their order: only the first can go the quick way.
+
+A receipt names when its message was made, too. A power loss can make a store forget what it had not
+synced, and give the sequence to another message; who holds the receipt may be another machine.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import msgspec
 from supersoniq.backends.sqlite.queue import StoredQueue
 from supersoniq.core import rules
 from supersoniq.core.errors import LeaseLost
+from supersoniq.core.ids import MARK
 from supersoniq.core.messages import EventKind, Lease, Record
 from supersoniq.core.ops import Outcome, Settle, Settlement, Verdict
 from supersoniq.core.states import Move, Status, arc
@@ -62,32 +66,41 @@ def _acknowledge(queue: StoredQueue, settles: Sequence[Settle]) -> set[int]:
     """Carry out the plain acknowledgements. Gives their places among all settlements."""
     seal = queue.seal
     terms: dict[int, tuple[int, int]] = {}
+    marks: dict[int, int] = {}
     seen: set[int] = set()
     place = -1
     for op in settles:
         for settlement in op.settlements:
             place += 1
             receipt = settlement.receipt
+            mark = None  # What was leased by this process is not older than the store.
             if isinstance(receipt, Lease):
                 if receipt.seal is not seal:
                     continue
                 sequence, term = receipt.record.sequence, receipt.term
             else:
                 try:
-                    sequence, term = seal.open(receipt)
+                    sequence, term, mark = seal.open(receipt)
                 except LeaseLost:
                     continue
             if sequence in seen:
                 continue
             seen.add(sequence)
             if settlement.outcome is Outcome.ACK:
-                terms[queue.shelves.base + sequence] = (term, place)
+                id_ = queue.shelves.base + sequence
+                terms[id_] = (term, place)
+                if mark is not None:
+                    marks[id_] = mark
     if not terms:
         return set()
     run = queue.connection.execute
     asked = msgspec.json.encode(list(terms)).decode()
     found = run(f"SELECT id, leases FROM leased WHERE id {_IN}", (asked,))
     held = [id_ for id_, term in found if terms[id_][0] == term]
+    if marks and held:
+        asked = msgspec.json.encode(held).decode()
+        made = dict(run(f"SELECT id, created_at FROM messages WHERE id {_IN}", (asked,)))
+        held = [id_ for id_ in held if marks.get(id_) in (None, made.get(id_, -1) & MARK)]
     if not held:
         return set()
     ids = msgspec.json.encode(held).decode()
@@ -135,11 +148,11 @@ def _held(queue: StoredQueue, receipt: Lease | str) -> tuple[Record, int]:
     if isinstance(receipt, Lease):
         if receipt.seal is not queue.seal:
             raise LeaseLost(_GONE)
-        sequence, term = receipt.record.sequence, receipt.term
+        sequence, term, mark = receipt.record.sequence, receipt.term, None
     else:
-        sequence, term = queue.seal.open(receipt)
+        sequence, term, mark = queue.seal.open(receipt)
     record = queue.shelves.find(sequence, bare=not queue.journal.active())
-    if record is None or term > record.leases:
+    if record is None or term > record.leases or mark not in (None, record.created_at & MARK):
         raise LeaseLost(_GONE)
     return record, term
 

@@ -77,13 +77,13 @@ class DoesNotFence(Store):
         settlements = []
         for settlement in op.settlements:
             try:
-                sequence, _ = queue._seal.open(_text(settlement.receipt))
+                sequence, _, mark = queue._seal.open(_text(settlement.receipt))
             except LeaseLost:
                 settlements.append(settlement)
                 continue
             record = queue._table.get(sequence)
             term = record.leases if record is not None else 1
-            receipt = queue._seal.receipt(sequence, term)
+            receipt = queue._seal.receipt(sequence, term, mark)
             settlements.append(msgspec.structs.replace(settlement, receipt=receipt))
         return super().apply(ops.Settle(op.queue, settlements), now)
 
