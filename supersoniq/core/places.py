@@ -119,6 +119,7 @@ class Places:
             self._paused_until = None
             self.stirs += 1
         self._keys.prune(now)
+        self._imports.prune(now, self._table)
         self._log.idle(now)
         self.next = min(
             self._leases.next(),

@@ -166,7 +166,6 @@ class QueueMachine(Plain):
             if own is not None and table.get(own) is not None:
                 raise IllegalMove(move=str(Move.IMPORT), status="of this very queue")
             fresh.setdefault(number, message)
-        book.prune(now, table)
         for number, message in fresh.items():
             self._sequence += 1
             record = rules.imported(message, self._sequence, now, self._terms, self._tally)

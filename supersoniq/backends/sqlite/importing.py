@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from supersoniq.backends.sqlite.passing import SLICE
 from supersoniq.backends.sqlite.publishing import LARGEST
 from supersoniq.backends.sqlite.queue import StoredQueue
 from supersoniq.core import rules
@@ -27,16 +26,6 @@ _KNOWN = """
         AND (until > ?3 OR EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence))
 """
 _NOTE = "INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?)"
-_KEEP = """
-    UPDATE imported SET until = ?3 WHERE (queue, origin) IN
-        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
-            AND EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?4)
-"""
-_PRUNE = """
-    DELETE FROM imported WHERE (queue, origin) IN
-        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
-            AND NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?3)
-"""
 _FORGET = "DELETE FROM imported WHERE queue = ? AND origin = ?"
 _NOTE_KEY = """
     INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (queue, key)
@@ -82,8 +71,6 @@ def import_(queue: StoredQueue, messages: Sequence[Message], now: int) -> Import
         fresh.setdefault(number, message)
     if queue.sequence + len(fresh) > MAX_SEQUENCE:
         raise StorageFull(f"queue {queue.name!r} has used up its {MAX_SEQUENCE} sequences")
-    run(_KEEP, (queue.number, now, now + REMEMBERED, SLICE))
-    run(_PRUNE, (queue.number, now, SLICE))
     records: list[Record] = []
     for number, message in fresh.items():
         queue.sequence += 1

@@ -49,6 +49,9 @@ class Queue(Protocol):
     def prune_keys(self, now: int) -> None:
         """Forget keys that no longer hold."""
 
+    def prune_imports(self, now: int) -> None:
+        """Forget imported ids that need not be known any longer."""
+
     def came_back(self, record: Record, move: Move, now: int) -> None:
         """A lease has ended."""
 
@@ -93,6 +96,7 @@ def catch_up(queue: Queue, now: int) -> bool:
             queue.paused_until = None
             queue.stirs += 1
         queue.prune_keys(now)
+        queue.prune_imports(now)
         journal.idle(now)
     queue.next = shelves.next()
     if queue.paused_until is not None:

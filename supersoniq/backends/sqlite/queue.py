@@ -26,6 +26,7 @@ from supersoniq.core.errors import (
     BackendUnavailable,
 )
 from supersoniq.core.ids import Seal
+from supersoniq.core.imports import REMEMBERED
 from supersoniq.core.log import KIND_OF
 from supersoniq.core.messages import Durability, Record
 from supersoniq.core.ops import QueueStats
@@ -46,6 +47,16 @@ _SAVE = """
         paused_until = ?, stirs = ?, log_offset = ?, log_oldest = ?, log_count = ?,
         log_size = ?, watches = ?
     WHERE number = ?
+"""
+_KEEP_IMPORTS = """
+    UPDATE imported SET until = ?3 WHERE (queue, origin) IN
+        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
+            AND EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?4)
+"""
+_PRUNE_IMPORTS = """
+    DELETE FROM imported WHERE (queue, origin) IN
+        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
+            AND NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?3)
 """
 _PRUNE = """
     DELETE FROM keys WHERE (queue, key) IN
@@ -193,6 +204,12 @@ class StoredQueue:
     def prune_keys(self, now: int) -> None:
         """Forget keys that no longer hold: not all of a great many at once. O(log n + k)."""
         self.connection.execute(_PRUNE, (self.number, now, SLICE))
+
+    def prune_imports(self, now: int) -> None:
+        """Forget imported ids whose messages are gone, and whose time is over: some at once."""
+        run = self.connection.execute
+        run(_KEEP_IMPORTS, (self.number, now, now + REMEMBERED, SLICE))
+        run(_PRUNE_IMPORTS, (self.number, now, SLICE))
 
     def wake_in(self, now: int) -> int | None:
         """Milliseconds until time alone may change something."""

@@ -51,17 +51,6 @@ if not exists then
     end
 end
 
--- Ids that are not to be known any longer, a share of them each time.
-for _, name in ipairs(call('ZRANGEBYSCORE', IMPORTS, '-inf', whole(now), 'LIMIT', 0, STEPS)) do
-    if R.known(name, true) then
-        call('ZADD', IMPORTS, whole(now + IMPORTS_KNOWN), name)
-        call('HSET', IMPORTED, name, pack('>I5I8', R.known(name), now + IMPORTS_KNOWN))
-    else
-        call('ZREM', IMPORTS, name)
-        call('HDEL', IMPORTED, name)
-    end
-end
-
 local STATUS_NAMES = R.STATUSES
 
 for _, at in ipairs(fresh) do

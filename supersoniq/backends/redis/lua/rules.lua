@@ -7,6 +7,20 @@ local function make_rules()
     local load, moved, encode, tell = R.load, R.moved, R.encode, R.tell
     local STATUSES, WAITING = R.STATUSES, R.WAITING
 
+    -- Forget ids that are not to be known any longer, a share of them each time.
+    local function prune_imports()
+        for _, name in ipairs(call('ZRANGEBYSCORE', IMPORTS, '-inf', whole(now), 'LIMIT', 0, STEPS)) do
+            local sequence = R.known(name, true)
+            if sequence then
+                call('ZADD', IMPORTS, whole(now + IMPORTS_KNOWN), name)
+                call('HSET', IMPORTED, name, pack('>I5I8', sequence, now + IMPORTS_KNOWN))
+            else
+                call('ZREM', IMPORTS, name)
+                call('HDEL', IMPORTED, name)
+            end
+        end
+    end
+
     -- The rules. Each takes an arc and does what goes with it.
 
     local function ended(record, letter, failure)
@@ -212,6 +226,7 @@ local function make_rules()
             queue.stirs = queue.stirs + 1
         end
         prune_keys()
+        prune_imports()
         if queue.watches then
             for kind, watch in pairs(queue.watches) do
                 if now >= watch[1] then queue.watches[kind] = nil end
