@@ -66,7 +66,8 @@ def serve(config: str | None, **flags: Any) -> None:
             "tls": serving.tls,
             "auth": auth is not None,
         }
-        out.emit(fields, "\n".join(_lines(serving, shown, auth is not None)))
+        lines = _lines(serving, shown, auth is not None, settings.listen.console)
+        out.emit(fields, "\n".join(lines))
         notify(READY="1", STATUS=f"serving at {serving.url}")
 
     try:
@@ -120,13 +121,15 @@ def _verifier(auth: Auth) -> Verifier | None:
     return Verifier(Issuer(keys, name=auth.issuer, audience=auth.audience))
 
 
-def _lines(serving: Serving, backend: str, auth: bool) -> list[str]:
+def _lines(serving: Serving, backend: str, auth: bool, console: bool) -> list[str]:
     """What an operator wants to see once: a line each."""
     tls = serving.tls or "none: for this machine, or for a proxy that speaks it"
     lines = [f"Serving {backend} at {serving.url} (Ctrl-C ends it)."]
     lines.append(f"  TCP      {serving.address}: {', '.join(serving.tcp)}")
     if serving.udp:
         lines.append(f"  UDP      {serving.address}: {', '.join(serving.udp)}")
+    if console:
+        lines.append(f"  console  {serving.url}/console")
     lines.append(f"  backend  {backend}")
     lines.append(f"  server   {serving.server}")
     lines.append(f"  TLS      {tls}")

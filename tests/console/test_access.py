@@ -122,6 +122,7 @@ def test_what_is_not_allowed_is_not_offered(
     assert offered(page) == deeds
     expect(page.locator(".messages tbody tr")).to_have_count(3 if tabs else 0)
     if not tabs:
+        expect(page.get_by_text("That takes a token with browse:orders.")).to_be_visible()
         return
     page.locator(".messages tbody a").first.click()
     expect(page.locator(".why")).not_to_be_empty()

@@ -1,7 +1,10 @@
 /** What needs somebody's attention: what is wrong, since when, why, and the button that mends it. */
 
 import { button, h, keyed, mark, say } from "./dom.js";
+import { count } from "./format.js";
 import { troubles } from "./trouble.js";
+
+const MOST = 30;
 
 export class Attention {
   /** With `named`, each trouble says of which queue it is. */
@@ -9,7 +12,8 @@ export class Attention {
     this.app = app;
     this.named = named;
     this.list = h("ul", { class: "troubles" });
-    this.element = h("section", { class: "attention", "aria-label": "What needs attention" }, this.list);
+    this.more = h("p", { class: "note" });
+    this.element = h("section", { class: "attention", "aria-label": "What needs attention" }, this.list, this.more);
   }
 
   draw(tracks) {
@@ -17,7 +21,7 @@ export class Attention {
     found.sort((a, b) => (a.level === b.level ? 0 : a.level === "bad" ? -1 : 1));
     keyed(
       this.list,
-      found,
+      found.slice(0, MOST),
       ({ track, kind }) => `${track.name} ${kind}`,
       (trouble) => this.#row(trouble),
       (row, trouble) => {
@@ -27,6 +31,7 @@ export class Attention {
         say(row.told.why, about ? this.app.causes.of(trouble.track, about) : "");
       },
     );
+    say(this.more, found.length > MOST ? `And ${count(found.length - MOST)} more: sort the queues by their state.` : "");
     mark(this.element, "data-quiet", found.length === 0);
     return found.length;
   }

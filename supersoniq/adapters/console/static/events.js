@@ -21,6 +21,8 @@ export class EventLog {
     this.queue = queue;
     this.told = told;
     this.error = null;
+    /** Whether it was followed by itself, once. */
+    this.asked = false;
     /** Whether somebody asked to follow: then however much there is. */
     this.wanted = false;
     /** Whether what the server still knew from before was asked for, too. */

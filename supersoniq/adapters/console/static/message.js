@@ -4,10 +4,11 @@ import { toast } from "./dialog.js";
 import { button, h, keyed, mark, say } from "./dom.js";
 import { bytes, clock, count, hexdump, indented, isJson, many, span, text } from "./format.js";
 
-/** Milliseconds until it is read anew; a large one is read more seldom. */
+/** Milliseconds until it is read anew; what is large, or takes long, is read more seldom. */
 const EVERY = 3000;
 const SELDOM = 60_000;
 const LARGE = 65_536;
+const SHARE = 0.1;
 const LONG = 50_000;
 
 export class MessageView {
@@ -59,6 +60,7 @@ export class MessageView {
 
   async load() {
     clearTimeout(this.#timer);
+    const began = performance.now();
     try {
       const queue = this.app.broker.queue(this.name);
       const [message, why] = await Promise.all([queue.get(this.id, { content: "base64" }), queue.explain(this.id)]);
@@ -70,7 +72,8 @@ export class MessageView {
       if (error.code === "message-not-found" || error.code === "queue-not-found") return this.#over();
       say(this.why, error.message);
     }
-    const pause = Math.min(EVERY * (1 + (this.#message?.content.length ?? 0) / LARGE), SELDOM);
+    const took = performance.now() - began;
+    const pause = Math.min(Math.max(EVERY * (1 + (this.#message?.content.length ?? 0) / LARGE), took / SHARE), SELDOM);
     this.#timer = setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", () => this.load(), { once: true }) : this.load()), pause);
   }
 

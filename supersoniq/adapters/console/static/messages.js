@@ -11,6 +11,8 @@ const FAR = 20_000;
 /** Pages that are read anew by themselves when something happens, and milliseconds until large ones are. */
 const FEW = 4;
 const SELDOM = 20_000;
+/** What reading may take of the time. */
+const SHARE = 0.1;
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
 export class Messages {
@@ -22,6 +24,7 @@ export class Messages {
   #seen = 0;
   #selected = null;
   #read = 0;
+  #took = 0;
 
   /** `open` is called with the id of a message to look at, `redrive` with those of dead ones; it may be left out. */
   constructor(queue, address, open, redrive) {
@@ -43,7 +46,7 @@ export class Messages {
       h("div", { class: "scroll" }, h("table", { class: "list" }, h("thead", {}, h("tr", {}, heads)), this.body)),
       h("div", { class: "row" }, this.note, this.go, this.halt, this.these),
     );
-    this.search.addEventListener("search", () => this.search.value || this.show(this.#status));
+    this.search.addEventListener("input", () => this.search.value || this.show(this.#status));
     this.#buttons(false);
   }
 
@@ -60,18 +63,20 @@ export class Messages {
 
   /** Something happened to the queue: read anew what is shown, if that is not too much. */
   happened() {
-    const large = heavy(this.#found) && performance.now() - this.#read < SELDOM;
-    if (!this.searching && this.#pages <= FEW && !large) void this.refresh();
+    const pause = Math.max(heavy(this.#found) ? SELDOM : 0, this.#took / SHARE);
+    if (!this.searching && this.#pages <= FEW && performance.now() - this.#read >= pause) void this.refresh();
   }
 
   /** Read anew what is shown, unless it was searched for. */
   async refresh() {
     if (this.searching) return;
     const run = ++this.#run;
+    const began = performance.now();
     try {
       const found = await this.#page(null, PAGE * this.#pages);
       if (run !== this.#run) return;
       this.#read = performance.now();
+      this.#took = this.#read - began;
       this.#found = found;
       this.#more = found.length >= PAGE * this.#pages || heavy(found);
       this.#draw();

@@ -55,12 +55,12 @@ export class QueueView {
       new Chart("Rates", [{ name: "published", field: "published", kind: "ready" }, { name: "done", field: "acked", kind: "done" }, { name: "failed", field: "failed", kind: "dead" }], true),
     ];
     this.tabs = TABS.map((tab) => button(tab, () => this.turn(tab), { role: "tab", id: `tab-${tab}`, class: "tab", onkeydown: (event) => this.#arrow(event) }));
-    this.panels = { Messages: this.messages.element, Events: this.events.element, Policy: this.policy };
+    const allowed = (verb, panel) => (may(verb) ? panel : h("section", {}, h("p", { class: "note" }, `That takes a token with ${verb}:${name}.`)));
+    this.panels = { Messages: allowed("browse", this.messages.element), Events: allowed("watch", this.events.element), Policy: this.policy };
     for (const [tab, panel] of Object.entries(this.panels)) {
       mark(panel, "role", "tabpanel");
       mark(panel, "aria-labelledby", `tab-${tab}`);
     }
-    this.panels.Messages.hidden = !may("browse");
     this.beside = h("div", { class: "beside" });
     this.gone = h("p", { class: "note", role: "status" });
     this.element = h(
