@@ -66,6 +66,7 @@ class Request:
         "complete",
         "scope",
         "started",
+        "status",
         "stream",
     )
 
@@ -81,6 +82,8 @@ class Request:
         self.scope = scope
         self.started = False
         """Whether the answer's head was sent."""
+        self.status = 0
+        """The answer's, once it was."""
         self.complete = False
         """Whether the app has said all."""
         self._head = head
@@ -191,6 +194,7 @@ class Request:
         status = message["status"]
         fields = answer_fields(status, self._defaults, message.get("headers", ()))
         self.started = True
+        self.status = status
         self._waits = False
         self._trailers = bool(message.get("trailers", False))
         bodiless = self.scope["method"] == "HEAD" or status in BODILESS

@@ -67,6 +67,34 @@ def test_what_a_client_refuses_is_in_the_stream() -> None:
     run(main)
 
 
+def test_what_is_gone_before_it_can_be_pushed_is_in_the_stream() -> None:
+    """A worker is faster than the promised request, whose answer is a 404 then."""
+
+    async def main() -> None:
+        async with served() as (server, queue), client(server) as one:
+            number = one.request("/queues/news/events", fields=LINES)
+            await until(lambda: one.answers[number].body)
+            await queue.purge()
+            for n in range(100):
+                await queue.publish({"n": n})
+                if n % 2:
+                    await queue.ack_many(await queue.get_many(10, wait=0))
+            seen: list[int] = []
+
+            def all_there() -> bool:
+                got = [each for each in one.pushed if each.done.is_set() and each.status == 200]
+                told = lines(one.answers[number])[1:]
+                seen[:] = [json.loads(bytes(each.body))["content"]["n"] for each in got]
+                seen.extend(each["message"]["content"]["n"] for each in told if "message" in each)
+                return len(seen) >= 100
+
+            await until(all_there)
+            assert sorted(seen) == list(range(100))
+            assert any(each.status == 404 for each in one.pushed)
+
+    run(main)
+
+
 def test_wait_0_ends_after_what_was_refused() -> None:
     async def main() -> None:
         async with served() as (server, queue), client(server) as one:

@@ -95,10 +95,12 @@ def test_what_was_promised_before_the_token_expired_is_not_given_after_it() -> N
 
             async with serving(slowly) as server, client(server) as one:
                 may = [*LINES, (b"prefer", b"wait=0"), bearer("watch:news browse:news")]
-                one.request("/queues/news/events", fields=may)
-                await until(lambda: one.pushed and one.pushed[0].done.is_set())
+                answer = await one.get("/queues/news/events", fields=may)
                 assert one.pushed[0].status == 401
                 assert b"secret" not in one.pushed[0].body
+                # It is not in the stream either, which ends with the reason.
+                assert [each["kind"] for each in lines(answer)] == ["start", "error"]
+                assert lines(answer)[1]["problem"]["status"] == 401
 
     run(main)
 

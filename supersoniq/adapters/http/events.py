@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from supersoniq.adapters.access import uncounted
+from supersoniq.adapters.access import Guarded, uncounted
 from supersoniq.adapters.http.described import Gives, described
 from supersoniq.adapters.http.exchange import Exchange, Reply
 from supersoniq.adapters.http.feed import CHUNK, Feed, size_of
@@ -185,8 +185,15 @@ class _Stream:
                 self._watch.interrupt()
 
     async def _tell_refused(self) -> bool:
-        """Tell of what was refused. Gives whether there was any."""
+        """Tell of what was refused. Gives whether there was any.
+
+        Raises:
+            AuthenticationFailed: the token has expired since it was pushed.
+        """
         refused, self._refused = self._refused, []
+        engine = self._exchange.engine
+        if refused and isinstance(engine, Guarded):
+            engine.permitted(Follow(self._exchange.queue()))
         for event in refused:
             await self._say(event)
         return bool(refused)

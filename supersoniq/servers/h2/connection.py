@@ -295,12 +295,13 @@ class Connection:
     def _close(self, lane: Lane) -> None:
         """An app has ended: its lane is free."""
         whole = _is_over(lane) and lane.stream.lost is None
+        fits = isinstance(lane.handler, Request) and lane.handler.status == 200
         if not _is_over(lane):
             lane.stream.reset(Reset.CANCEL)
         del self.lanes[lane.number]
         self.waiting.pop(lane, None)
         if lane.pushed:
-            self._pusher.ended(lane.number, whole)
+            self._pusher.ended(lane.number, whole and fits)
         else:
             self.asked -= 1
         self._perhaps_finish()

@@ -17,7 +17,8 @@ style sheet and too little for a message that has to arrive. So here
   say in its answer. A false is for now: the next call may give true.
 - **a push may have a ``done``**, a function that is called once with whether the client has taken
   the answer. It is called with false when the client resets the promised stream, or does not take
-  the bytes; the app may then say it in its answer. It is not called when the connection ends;
+  the bytes, or when the answer is another one than 200, such as 404: what was promised was not
+  there any more. The app may then say it in its answer. It is not called when the connection ends;
 - **a push may have a ``grant``**, any object at all, which the promised request finds as
   ``scope["extensions"]["http.response.pushed"]["grant"]``. A promised request has no field of the
   client's, so no credentials either; the app that promises it knows for whom, and tells itself by
@@ -192,7 +193,7 @@ class Pusher:
         connection.start(Lane(connection, promised), promised_head, message.get("grant"))
 
     def ended(self, number: int, whole: bool) -> None:
-        """A pushed response is over: the whole of it was sent, or not."""
+        """A pushed response is over: the whole of what was promised was sent, or not."""
         self._open.discard(number)
         self._in_vain = False
         if not whole:
