@@ -16,6 +16,7 @@ from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.ops import AnyOp, Stats
 from supersoniq.port import Result
 from tests.auth import tokens
+from tests.backends.redis_server import needs_server, shared, store_prefix
 from tests.observe.scraping import app, scrape
 
 PROMETHEUS = (
@@ -25,10 +26,15 @@ PROMETHEUS = (
 
 
 def of(folder: Path, store: str) -> str:
+    if store == "redis":
+        return f"{shared().url}?prefix={store_prefix()}"
     return "memory://" if store == "memory" else f"sqlite:///{folder}/store.db"
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+REDIS = pytest.param("redis", marks=needs_server)
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite", REDIS])
 def test_what_happened_is_what_it_says(store: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with app(of(tmp_path, store)) as (client, broker):
@@ -67,7 +73,7 @@ def test_what_happened_is_what_it_says(store: str, tmp_path: Path) -> None:
             assert seen.value("time_in_hand_seconds_bucket", queue="q", le="86400.0") == 4
             commits = seen.value("backend_commit_seconds_count")
             assert commits is not None
-            assert (commits > 0) is (store == "sqlite")
+            assert (commits > 0) is (store != "memory")
             assert seen.value("backend_commit_operations_count") == commits
             route = {"route": "/queues/{queue}/settlements", "method": "POST"}
             found = seen.value("http_requests_total", **route, protocol="http/1.1", status="200")
@@ -287,6 +293,29 @@ def test_no_content_or_secret_is_told() -> None:
                 assert "supersoniq" in told or "queue" in told
                 for secret in (canary, token, tokens.SECRET.decode(), posted.json()["id"]):
                     assert secret not in told, path
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("store", ["sqlite", REDIS])
+def test_two_processes_on_one_store(store: str, tmp_path: Path) -> None:
+    """What is of the store both say alike; what is of a process is of one of them."""
+
+    async def main() -> None:
+        url = of(tmp_path, store)
+        async with app(url) as (one, broker), app(url) as (two, other):
+            await broker.queue("q").publish_many(range(4))
+            for each in (broker, other, other):
+                delivery = await each.queue("q").get(5)
+                assert delivery is not None
+                await delivery.ack()
+            first, second = await scrape(one), await scrape(two)
+            for seen, taken in ((first, 1), (second, 2)):
+                assert seen.value("messages_published_total", queue="q") == 4
+                assert seen.value("messages_settled_total", queue="q", outcome="acked") == 3
+                assert seen.value("messages", queue="q", status="ready") == 1
+                assert seen.value("time_in_queue_seconds_count", queue="q") == taken
+                assert seen.value("time_in_hand_seconds_count", queue="q") == taken
 
     asyncio.run(main())
 

@@ -11,7 +11,7 @@ from h2.settings import SettingCodes
 import supersoniq
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.observe.meter import Process
-from tests.backends.served import DOORS, House
+from tests.backends.served import DOORS, House, tls
 from tests.servers.http2 import client, until
 
 LINES = [(b"accept", b"application/x-ndjson")]
@@ -45,6 +45,21 @@ def test_connections_by_door(door: str) -> None:
                 assert told.websockets == ({"http/1.1": 1} if door == "ws" else {})
             await until(lambda: not any(figures(house).connections.values()))
             assert not any(figures(house).websockets.values())
+
+    asyncio.run(main())
+
+
+def test_connections_over_http3() -> None:
+    authority, certificate = tls()
+
+    async def main() -> None:
+        async with House(MemoryBackend(), certificate=certificate) as house:
+            far = house.connect("3", ca=authority)
+            async with supersoniq.Broker(far) as broker:
+                await broker.queue("q").publish("x")
+                assert figures(house).connections["http/3"] >= 1
+                routes = {each.protocol for each in figures(house).requests}
+                assert routes == {"http/3"}
 
     asyncio.run(main())
 
