@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,8 +15,10 @@ from supersoniq.adapters import create_app
 from supersoniq.adapters.access import Guarded
 from supersoniq.adapters.http.described import description_of
 from supersoniq.adapters.http.routes import CONSOLE, ROUTES
+from supersoniq.adapters.http.service import MOST_CALLERS
 from supersoniq.api.engine import Engine
 from supersoniq.auth import Verb
+from supersoniq.core.messages import prepare
 from tests.auth import tokens
 
 OPEN = {
@@ -125,5 +128,33 @@ def test_every_route_with_every_verb(path: str, method: str) -> None:
                 assert other == (200 if verb is Verb.METRICS else 403)
             else:
                 assert other == (200 if what.any_scope else 403)
+
+    asyncio.run(main())
+
+
+def test_what_is_kept_of_a_caller_is_nobody_elses() -> None:
+    """Requests with one token share what checks them; another token has another, and so has a
+    broker that was opened again."""
+
+    async def main() -> None:
+        broker = supersoniq.connect("memory://")
+        auth = tokens.verifier()
+        service = create_app(broker, auth=auth).service
+        for _ in range(2):
+            async with broker:
+                one = await auth.verify(tokens.good(sub="anna"))
+                two = await auth.verify(tokens.good(sub="bert"))
+                mine = service.request_engine(one)
+                assert service.request_engine(one) is mine
+                theirs = service.request_engine(two)
+                assert theirs is not mine
+                for engine, sender in ((mine, "anna"), (theirs, "bert")):
+                    assert engine.direct is not None
+                    id = engine.direct.publish("q", prepare("x", sender="mallory")).id
+                    assert (await broker.queue("q").message(id)).sender == sender
+        async with broker:
+            for _ in range(2 * MOST_CALLERS):
+                service.request_engine(replace(one))
+            assert len(service._guarded) <= MOST_CALLERS
 
     asyncio.run(main())

@@ -18,9 +18,9 @@ from supersoniq.auth.quota import Quota
 from supersoniq.auth.rights import permitted
 from supersoniq.auth.tokens import Caller
 from supersoniq.core.errors import AuthenticationFailed, PermissionDenied, SupersoniqError
-from supersoniq.core.messages import Lease
-from supersoniq.core.ops import AnyOp, Queues, Settlement, Take
-from supersoniq.port import Stir
+from supersoniq.core.messages import Entry, Lease, Published
+from supersoniq.core.ops import AnyOp, Publish, Queues, Settlement, Take
+from supersoniq.port import Direct, Stir
 
 __all__ = ["Guarded", "uncounted"]
 
@@ -48,9 +48,13 @@ class Guarded(Engine):
         self._now = now
         self._quota = quota
         self.backend = engine.backend
-        self.direct = None  # whoever calls it would pass by the check
+        self.direct = None if engine.direct is None else _Checked(self, engine.direct)
         self.time = engine.time
         self.listen = self._listen
+
+    def is_of(self, engine: Engine) -> bool:
+        """Whether it is that engine behind a check."""
+        return self._engine is engine
 
     @property
     def caller(self) -> Caller:
@@ -102,7 +106,7 @@ class Guarded(Engine):
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation, if the caller may."""
         result = await self._engine.call(self.admitted(op))
-        return self._seen(result) if isinstance(op, Queues) else result
+        return self.seen(result) if isinstance(op, Queues) else result
 
     def submit(
         self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
@@ -114,7 +118,7 @@ class Guarded(Engine):
             failed(error)
             return
         if isinstance(op, Queues):
-            self._engine.submit(allowed, lambda names: done(self._seen(names)), failed)
+            self._engine.submit(allowed, lambda names: done(self.seen(names)), failed)
         else:
             self._engine.submit(allowed, done, failed)
 
@@ -203,7 +207,8 @@ class Guarded(Engine):
             raise PermissionDenied(f"that takes a scope for {queue}")
         return self._engine.listen(queue, stir)
 
-    def _seen(self, names: list[str]) -> list[str]:
+    def seen(self, names: list[str]) -> list[str]:
+        """Those names of queues that the caller may know."""
         return [name for name in names if self.caller.scopes.see(name)]
 
     def _in_time(self, batch: Batch) -> Batch:
@@ -211,6 +216,28 @@ class Guarded(Engine):
             self._engine.release_soon(batch.leases)
             raise AuthenticationFailed("the token has expired")
         return batch
+
+
+class _Checked(Direct):
+    """A direct store behind the same check."""
+
+    __slots__ = ("_direct", "_guarded")
+
+    def __init__(self, guarded: Guarded, direct: Direct) -> None:
+        self._guarded, self._direct = guarded, direct
+
+    def behind(self, guarded: Guarded) -> _Checked:
+        """The same store behind another check."""
+        return _Checked(guarded, self._direct)
+
+    def __call__(self, op: AnyOp) -> Any:
+        result = self._direct(self._guarded.admitted(op))
+        return self._guarded.seen(result) if isinstance(op, Queues) else result
+
+    def publish(self, queue: str, entry: Entry) -> Published:
+        signed = self._guarded.admitted(Publish(queue, (entry,)))
+        assert isinstance(signed, Publish)
+        return self._direct.publish(queue, signed.entries[0])
 
 
 @dataclass
@@ -229,4 +256,6 @@ def uncounted(engine: Engine) -> Engine:
         return engine
     twin = copy.copy(engine)
     twin._quota = None
+    if isinstance(twin.direct, _Checked):
+        twin.direct = twin.direct.behind(twin)
     return twin

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from supersoniq.adapters.asgi import Scope
 from supersoniq.auth.rates import Rate
@@ -58,7 +57,9 @@ class Identity:
         """
         if self.verifier is None:
             return None
-        grant: Any = scope.get("extensions", {}).get("http.response.pushed", {}).get("grant")
+        extensions = scope.get("extensions")
+        pushed = extensions.get("http.response.pushed") if extensions else None
+        grant = pushed.get("grant") if pushed else None
         if isinstance(grant, Grant) and grant.giver is self:
             if self.verifier.now() >= grant.caller.expires:
                 raise AuthenticationFailed("the token has expired")
@@ -94,7 +95,8 @@ class Identity:
 def _token(scope: Scope) -> str:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     given = [value for name, value in headers if name == b"authorization"]
-    offered = [name for name in scope.get("subprotocols", ()) if name.startswith(PREFIX)]
+    offers = scope.get("subprotocols")
+    offered = [name for name in offers if name.startswith(PREFIX)] if offers else []
     if len(given) + len(offered) > 1:
         raise AuthenticationFailed("there is more than one token")
     if offered:

@@ -101,7 +101,11 @@ class Exchange:
         """
         if self._engine is None:
             promised = "http.response.pushed" in self.scope.get("extensions", {})
-            self._engine = self.service.engine_for(self.caller, counted=not promised)
+            service = self.service
+            if promised:
+                self._engine = service.engine_for(self.caller, counted=False)
+            else:
+                self._engine = service.request_engine(self.caller)
         return self._engine
 
     async def call(self, op: AnyOp) -> Any:

@@ -30,6 +30,8 @@ log = logging.getLogger("supersoniq.access")
 Document = Callable[[], dict[str, Any]]
 
 DEFAULT = "default"
+MOST_CALLERS = 1000
+"""Callers whose engines are kept for their next request."""
 
 
 class Service:
@@ -75,6 +77,8 @@ class Service:
         """What large answers take together."""
         self.draining = False
         """Whether nobody shall be kept waiting any more."""
+        self._guarded: dict[int, Guarded] = {}
+        """By the identity of its caller, which it holds."""
         self._staying: set[Callable[[], None]] = set()
 
     def engine_for(self, caller: Caller | None, *, counted: bool = True) -> Engine:
@@ -92,6 +96,25 @@ class Service:
             return engine
         assert caller is not None
         return Guarded(engine, caller, self.verifier.now, self.quota if counted else None)
+
+    def request_engine(self, caller: Caller | None) -> Engine:
+        """What carries out a request's operations: the same for all requests with one token.
+
+        Raises:
+            Closed: the broker is not open.
+        """
+        engine = self.broker.engine
+        if self.verifier is None:
+            return engine
+        found = self._guarded.get(id(caller))
+        if found is not None and found.caller is caller and found.is_of(engine):
+            return found
+        made = self.engine_for(caller)
+        assert isinstance(made, Guarded)
+        if len(self._guarded) >= MOST_CALLERS:
+            self._guarded.clear()
+        self._guarded[id(caller)] = made
+        return made
 
     def refused(self, error: SupersoniqError, scope: Scope) -> None:
         """Take notice of an error that a caller gets.
