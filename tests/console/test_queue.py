@@ -248,3 +248,10 @@ def test_a_queue_that_is_not_there(visit: Visit, server: Served) -> None:
     page = visit(server.url, "#/q/nowhere")
     expect(page.get_by_text("There is no queue nowhere.")).to_be_visible()
     assert server.http.get("/queues/nowhere").status_code == 404  # looking makes none
+
+
+def test_messages_grow_older_where_nothing_happens(visit: Visit, server: Served) -> None:
+    queue = server.new_queue()
+    server.publish(queue, "x")
+    age = visit(server.url, f"#/q/{queue}").locator(".messages td[data-label=age]")
+    expect(age).not_to_have_text(age.inner_text())

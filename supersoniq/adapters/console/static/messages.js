@@ -61,6 +61,15 @@ export class Messages {
     return this.searching ? this.#look(null) : this.refresh();
   }
 
+  /** Time went by: they are older now. */
+  older() {
+    const rows = rowsOf(this.body);
+    for (const message of this.#found) {
+      const row = rows.get(message.id);
+      if (row) fill(row, message, Date.now());
+    }
+  }
+
   /** Something happened to the queue: read anew what is shown, if that is not too much. */
   happened() {
     const pause = Math.max(heavy(this.#found) ? SELDOM : 0, this.#took / SHARE);

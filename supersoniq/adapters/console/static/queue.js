@@ -147,6 +147,7 @@ export class QueueView {
       redrive.hidden = !stats?.dead;
       this.more.hidden = !stats;
     }
+    this.messages.older();
     if (!stats) return;
     if (!this.log.following && !this.log.asked && track.points.length > 1 && calm(track) && this.app.access.rights.may("watch", this.name)) {
       this.log.asked = true;
