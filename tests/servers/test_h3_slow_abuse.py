@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
-from tests.servers.test_h3_abuse import app
+from tests.servers.h3_rude import app
 
 
 def test_heads_that_do_not_come_end_their_streams(tmp_path: Path) -> None:
