@@ -3,8 +3,8 @@
 import * as http2 from "node:http2";
 
 import { message, type RawMessage } from "./content.js";
-import { SupersoniqError, Unavailable } from "./errors.js";
-import type { Message } from "./types.js";
+import { fromProblem, SupersoniqError, Unavailable } from "./errors.js";
+import type { Message, Problem } from "./types.js";
 
 export interface PushOptions {
   /** A JSON Web Token. */
@@ -16,7 +16,10 @@ export interface PushOptions {
   signal?: AbortSignal;
 }
 
-/** The messages of a queue as they are pushed, each as its own resource is. Watching takes no message. */
+/**
+ * The messages of a queue as they are pushed, each as its own resource is. Those that the server cannot push (the token
+ * has no `browse`, there are too many at once, a consumer was faster) come in the stream. Watching takes no message.
+ */
 export async function* pushed(url: string, queue: string, options: PushOptions = {}): AsyncGenerator<Message, void, undefined> {
   const base = new URL(url);
   const session = http2.connect(base.origin, options.ca === undefined ? {} : { ca: options.ca });
@@ -34,10 +37,20 @@ export async function* pushed(url: string, queue: string, options: PushOptions =
   session.on("error", (error) => end(new Unavailable(String(error))));
   session.on("close", () => end());
   options.signal?.addEventListener("abort", leave, { once: true });
+  const heard = (line: string): void => {
+    const told = JSON.parse(line) as { kind: string; message?: RawMessage | null; problem?: Problem };
+    if (told.kind === "published" && told.message) ready.push(message(told.message));
+    else if (told.problem) end(fromProblem(told.problem));
+  };
   session.on("stream", (stream) => {
     reading++;
+    let status = 0;
+    stream.on("push", (head) => (status = Number(head[":status"])));
     void text(stream)
-      .then((body) => ready.push(message(JSON.parse(body) as RawMessage)), end)
+      .then((body) => {
+        if (status === 200) ready.push(message(JSON.parse(body) as RawMessage)); // else it is in the stream
+      })
+      .catch(end)
       .finally(() => {
         reading--;
         wake();
@@ -50,12 +63,23 @@ export async function* pushed(url: string, queue: string, options: PushOptions =
   if (options.token !== undefined) headers.authorization = `Bearer ${options.token}`;
   if (options.once) headers.prefer = "wait=0";
   const request = session.request(headers);
+  request.setEncoding("utf8");
   request.on("response", (head) => {
-    if (head[":status"] !== 200) end(new SupersoniqError("http", `the server answers ${head[":status"]}`));
+    if (head[":status"] === 200) {
+      let rest = "";
+      request.on("data", (piece: string) => {
+        const lines = (rest + piece).split("\n");
+        rest = lines.pop() ?? "";
+        lines.forEach(heard);
+        wake();
+      });
+    } else {
+      end(new SupersoniqError("http", `the server answers ${head[":status"]}`));
+      request.resume();
+    }
   });
   request.on("error", (error) => end(new Unavailable(String(error))));
   request.on("end", () => end());
-  request.resume();
   try {
     for (;;) {
       const next = ready.shift();

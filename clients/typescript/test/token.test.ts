@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { connect, SupersoniqError } from "../src/index.js";
+import { pushed } from "../src/node.js";
 import { expiry } from "../src/renewal.js";
 import { Server, until } from "./server.js";
 
@@ -40,6 +41,30 @@ describe("with tokens", () => {
   after(async () => {
     await server.stop();
     rmSync(folder, { recursive: true });
+  });
+
+  it("is told in the stream of what cannot be pushed to it", async () => {
+    const broker = connect(server.url, { token: minted(60) });
+    const queue = broker.queue("watched");
+    await queue.configure({});
+    for (const scope of ["watch:*", "watch:* browse:*"]) {
+      const stop = new AbortController();
+      let seen = 0;
+      const publishing = (async () => {
+        while (!stop.signal.aborted) {
+          await queue.publish("new");
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      })();
+      for await (const message of pushed(server.url, "watched", { token: minted(60, scope), signal: stop.signal })) {
+        assert.equal(message.content, "new");
+        if (++seen === 3) break;
+      }
+      stop.abort();
+      await publishing;
+      assert.equal(seen, 3, scope);
+    }
+    await broker.close();
   });
 
   it("goes on past the end of a token, on the same connection", async () => {
