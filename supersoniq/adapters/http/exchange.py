@@ -392,9 +392,10 @@ class Exchange:
             finally:
                 task.cancel()
                 await asyncio.wait((task,))
+                error = None if task.cancelled() else task.exception()  # or asyncio complains
             if presence.gone:
                 raise Gone
-            if not task.cancelled() and (error := task.exception()) is not None:
+            if error is not None:
                 raise error
 
     async def push(self, path: str, fields: Fields, done: Callable[[bool], None]) -> bool:

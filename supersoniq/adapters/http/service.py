@@ -11,7 +11,7 @@ from typing import Any
 
 from supersoniq.adapters.access import Guarded, Identity, Origins
 from supersoniq.adapters.asgi import Scope, protocol_of
-from supersoniq.adapters.http.answers import Answers
+from supersoniq.adapters.http.answers import Answers, Backlog
 from supersoniq.adapters.http.arriving import Arriving
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
@@ -75,6 +75,8 @@ class Service:
         """What half-sent bodies take together."""
         self.answers = Answers(limits.max_answers)
         """What large answers take together."""
+        self.backlog = Backlog(limits.max_answers)
+        """What waits for all WebSockets together."""
         self.draining = False
         """Whether nobody shall be kept waiting any more."""
         self._guarded: dict[int, Guarded] = {}

@@ -81,7 +81,9 @@ class Session:
         self._caller = caller
         self.limits = service.limits
         self.codec = codec
-        self.outbox = Outbox(send, codec.text, self.limits.max_outbox, service.send_deadline)
+        self.outbox = Outbox(
+            send, codec.text, self.limits.max_outbox, service.send_deadline, service.backlog
+        )
         self.held = Held(self.engine)
         self.terms = Terms(self.engine)
         self.replies = Replies(service, scope, self.engine, codec, self.outbox)
@@ -136,6 +138,7 @@ class Session:
                 writer.cancel()
                 self._ended.set_result(None)
                 await asyncio.wait((writer,))
+                self.outbox.close()
 
     def end(self, farewell: Farewell | None) -> None:
         """Have it end; ``None``: there is nobody to be told. Only the first time counts."""
