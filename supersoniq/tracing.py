@@ -36,7 +36,7 @@ from supersoniq.api.engine import Engine
 from supersoniq.api.waiting import Batch
 from supersoniq.core import checks
 from supersoniq.core.errors import InvalidArgument, InvalidSetting, MissingExtra, SupersoniqError
-from supersoniq.core.ids import format_id, id_number
+from supersoniq.core.ids import format_id
 from supersoniq.core.messages import Entry, Lease, Published
 from supersoniq.core.ops import AnyOp, Publish, Settle
 from supersoniq.port import Backend
@@ -243,7 +243,7 @@ def _of_message(lease: Lease) -> Attributes:
 
 
 def _id(lease: Lease) -> str:
-    return format_id(id_number(lease.record.created_at, lease.seal, lease.record.sequence))
+    return format_id(lease.record.number(lease.seal))
 
 
 def _failed(span: Span, error: BaseException) -> None:

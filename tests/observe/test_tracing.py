@@ -20,11 +20,13 @@ import supersoniq
 import supersoniq.sync
 from supersoniq import Broker
 from supersoniq.api.engine import Engine
+from supersoniq.api.moving import Mover
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.tracing import instrument
 from tests.backends.served import DOORS, House
 
 CANARY = "canary-91d0"
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Traces:
@@ -287,6 +289,23 @@ def test_a_context_that_is_there_is_kept_and_one_that_has_no_room_is_left(traces
         assert [format(each.context.span_id, "016x") for each in links] == ["b7ad6b7169203331"]
 
     asyncio.run(main())
+
+
+def test_a_moved_message_is_named_by_the_id_that_it_brought(traces: Traces) -> None:
+    async def main() -> str:
+        async with supersoniq.connect("memory://") as old:
+            published = await old.queue("q").publish("x", headers={"traceparent": PARENT})
+            async with traces.instrument(supersoniq.connect("memory://")) as broker:
+                assert (await Mover(old, broker, "q").run()).moved == 1
+                async with await broker.queue("q").get(0) as delivery:
+                    assert delivery.id == published.id
+        return published.id
+
+    moved = asyncio.run(main())
+    for name in ("receive q", "process q", "ack q"):
+        span = traces.one(name)
+        assert facts(span)["messaging.message.id"] == moved
+        assert [link.attributes for link in span.links] == [{"messaging.message.id": moved}]
 
 
 def test_waiting_in_vain_makes_no_span(traces: Traces) -> None:
