@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from rich.markup import escape
 
 import supersoniq
 from supersoniq.cli.common import Failed, Stop, note_if_forgotten, open_broker, run
@@ -178,7 +179,7 @@ async def _forget(broker: supersoniq.Broker, name: str) -> None:
 
 def _show(out: Out, title: str, report: Report) -> None:
     say = out.console.print
-    say(f"[bold]{title}[/]", soft_wrap=True)
+    say(f"[bold]{escape(title)}[/]", soft_wrap=True)
     say(
         f"  published {report.published:,} in {report.seconds:.1f} s: "
         f"{report.published_per_second:,.0f} a second"

@@ -31,6 +31,11 @@ def test_a_terminal_gets_figures(shell: Shell) -> None:
     assert "in/s" in shown
 
 
+def test_an_address_in_brackets_is_shown_as_it_is(shell: Shell) -> None:
+    shown = on_a_terminal(shell, "bench", *SHORT, "sqlite:///[fd00]x.db")
+    assert "sqlite:///[fd00]x.db" in shown
+
+
 def test_a_queue_that_is_named_stays_and_must_be_empty(shell: Shell) -> None:
     [found] = shell.lines("bench", *SHORT, "--queue", "mine", "--consumers", "0")
     assert found["report"]["queued"] == 200
