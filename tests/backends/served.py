@@ -76,6 +76,9 @@ class House:
     async def close(self) -> None:
         """Send everybody home. As a server does that is stopped, without its pauses."""
         self.app.drain()
+        # The doors first: a loop that watches a closed socket is deaf for the next of its number.
+        for door in self._server._doors:
+            door.close()
         for server in self._server.servers:
             server.close()
         self._listener.close()
