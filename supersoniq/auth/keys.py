@@ -161,7 +161,7 @@ class Jwks(Keys):
         parts = urlsplit(url)
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
-            raise InvalidSetting("jwks_url", url, "takes https:// (http:// only on loopback)")
+            raise InvalidSetting("jwks", url, "takes https:// (http:// only on loopback)")
         for name, value in (("lifetime", lifetime), ("cooldown", cooldown), ("timeout", timeout)):
             if isinstance(value, bool) or not 0 < value <= 86_400:
                 raise InvalidSetting(f"jwks {name}", value, "takes seconds, more than 0")

@@ -8,6 +8,7 @@ import click
 
 from supersoniq.cli.configured import configured, found
 from supersoniq.cli.output import Out, table
+from supersoniq.cli.serving import run
 
 __all__ = ["config"]
 
@@ -34,6 +35,7 @@ def config(config: str | None, example: bool, **flags: Any) -> None:
         click.echo(example_file(), nl=False)
         return
     in_force = found(flags, config)
+    run(in_force, dry=True)
     from supersoniq.cli.settings.show import rows
 
     out, told = Out(), rows(in_force)

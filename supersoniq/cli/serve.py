@@ -6,22 +6,14 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from supersoniq.cli.common import Failed, connected
-from supersoniq.cli.configured import CANNOT_START, configured, found
+from supersoniq.cli.configured import configured, found
 from supersoniq.cli.output import Out, without_password
+from supersoniq.cli.serving import run
 from supersoniq.cli.supervised import notify
-from supersoniq.core.errors import (
-    ConfigurationError,
-    InvalidSetting,
-    MissingExtra,
-    SupersoniqError,
-)
 from supersoniq.observe.logs import set_up
 
 if TYPE_CHECKING:
     from supersoniq.adapters.http.serve import Serving
-    from supersoniq.auth import Verifier
-    from supersoniq.cli.settings.model import Auth, Settings
 
 __all__ = ["serve"]
 
@@ -56,7 +48,7 @@ def serve(config: str | None, **flags: Any) -> None:
         )
 
     def started(serving: Serving) -> None:
-        shown = without_password(settings.backend)
+        shown, auth = without_password(settings.backend), settings.auth.has_key
         fields = {
             "url": serving.url,
             "backend": shown,
@@ -64,61 +56,17 @@ def serve(config: str | None, **flags: Any) -> None:
             "tcp": serving.tcp,
             "udp": serving.udp,
             "tls": serving.tls,
-            "auth": auth is not None,
+            "auth": auth,
         }
-        lines = _lines(serving, shown, auth is not None, settings.listen.console)
-        out.emit(fields, "\n".join(lines))
+        out.emit(fields, "\n".join(_lines(serving, shown, auth, settings.listen.console)))
         notify(READY="1", STATUS=f"serving at {serving.url}")
 
-    try:
-        from supersoniq.adapters.http.serve import serve as serve_http
-    except ModuleNotFoundError as error:
-        missing = error.name or str(error)
-        raise Failed.of(MissingExtra("serving", "supersoniq[server]", missing)) from None
-    try:
-        auth = _verifier(settings.auth)
-        serve_http(
-            connected(settings.backend), auth=auth, on_started=started, **_arguments(settings)
-        )
-    except ConfigurationError as error:
-        if isinstance(error, InvalidSetting):
-            error = in_force.placed(error)
-        raise Failed(Failed.of(error).message, CANNOT_START) from None
-    except (SupersoniqError, OSError) as error:
-        raise Failed.of(error) from None
+    run(in_force, on_started=started)
     sys.exit(0)
 
 
 def _has_password(url: str) -> bool:
     return without_password(url) != url
-
-
-def _arguments(settings: Settings) -> dict[str, Any]:
-    """What is given to the server as it stands: a setting is called there as it is here."""
-    arguments: dict[str, Any] = {
-        "no_auth": settings.auth.required is False,
-        "metrics": settings.metrics.enabled,
-        "metrics_queues": settings.metrics.queues,
-    }
-    for section in (settings.listen, settings.tls, settings.limits):
-        arguments |= dict(section)
-    return arguments
-
-
-def _verifier(auth: Auth) -> Verifier | None:
-    """Whose tokens are accepted; ``None``: there is no key to check one with."""
-    from supersoniq.auth import Issuer, Jwks, Keys, Pem, Secret, Verifier
-
-    keys: Keys
-    if auth.public_key is not None:
-        keys = Pem(auth.public_key)
-    elif auth.jwks is not None:
-        keys = Jwks(auth.jwks)
-    elif auth.secret is not None:
-        keys = Secret(auth.secret.get_secret_value().strip())
-    else:
-        return None
-    return Verifier(Issuer(keys, name=auth.issuer, audience=auth.audience))
 
 
 def _lines(serving: Serving, backend: str, auth: bool, console: bool) -> list[str]:

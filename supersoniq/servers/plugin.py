@@ -68,7 +68,7 @@ class Options:
     keyfile: Path | None = None
     """Its private key, if that is in a file of its own."""
     root_path: str = ""
-    """The path under which a proxy shows the app: ASGI's."""
+    """The path under which a proxy shows the app, ASGI's: ``/queue``, or nothing."""
     grace: float = 10.0
     """Seconds that requests get to finish after ``stop``; 0 to 3600."""
     http3: bool | None = None
@@ -96,6 +96,9 @@ class Options:
         most = self.max_connections
         if most is not None and (type(most) is not int or most < 1):
             raise InvalidSetting("max_connections", most, "takes an integer of at least 1, or None")
+        path = self.root_path
+        if not isinstance(path, str) or (path and (path[0] != "/" or path[-1] == "/")):
+            raise InvalidSetting("root_path", path, "takes a path such as /queue, or nothing")
         if self.keyfile is not None and self.certfile is None:
             raise InvalidSetting("keyfile", self.keyfile, "is of no use without a certfile")
         if self.http3 and self.certfile is None:

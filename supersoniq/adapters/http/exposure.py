@@ -12,7 +12,7 @@ import socket
 
 from supersoniq.core.errors import InvalidSetting
 
-__all__ = ["check_exposure", "is_loopback", "listen"]
+__all__ = ["address", "check_exposure", "is_loopback", "listen"]
 
 BACKLOG = 2048
 
@@ -63,8 +63,10 @@ def check_exposure(host: str, address: str, *, clear_text: bool, open_to_all: bo
         )
 
 
-def listen(host: str, port: int, *, clear_text: bool, open_to_all: bool = True) -> socket.socket:
-    """Listen on the first address of a host.
+def address(
+    host: str, port: int, *, clear_text: bool, open_to_all: bool = True
+) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """The first address of a host, to listen on.
 
     Args:
         host: a name or an IP address; empty is every IPv4 or IPv6 address of this machine.
@@ -74,13 +76,34 @@ def listen(host: str, port: int, *, clear_text: bool, open_to_all: bool = True) 
 
     Raises:
         InvalidSetting: see ``check_exposure``.
+        OSError: the host has none.
+    """
+    try:
+        family, _, _, _, found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        told = error.strerror if isinstance(error, OSError) else str(error)
+        raise OSError(getattr(error, "errno", None), f"host = {host!r}: {told}") from None
+    check_exposure(host, str(found[0]), clear_text=clear_text, open_to_all=open_to_all)
+    return family, (str(found[0]), int(found[1]))
+
+
+def listen(host: str, port: int, *, clear_text: bool, open_to_all: bool = True) -> socket.socket:
+    """Listen on the first address of a host.
+
+    Args:
+        host: see ``address``, as for all of these.
+        port: 0 takes a free one.
+        clear_text: whether any address may be.
+        open_to_all: the same, for letting in whoever comes.
+
+    Raises:
+        InvalidSetting: see ``check_exposure``.
         OSError: it cannot be listened on.
     """
-    family, _, _, _, address = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    check_exposure(host, str(address[0]), clear_text=clear_text, open_to_all=open_to_all)
-    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    family, place = address(host, port, clear_text=clear_text, open_to_all=open_to_all)
+    listener = socket.create_server(place, family=family, backlog=BACKLOG)
     # Connections inherit it. asyncio sets it only where the protocol is named, and without it each
     # answer waits 40 ms for the client's acknowledgement of its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

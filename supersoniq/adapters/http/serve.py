@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supersoniq.adapters.http.app import App, create_app
-from supersoniq.adapters.http.exposure import listen
+from supersoniq.adapters.http.exposure import address, listen
 from supersoniq.api.broker import Broker
 from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
@@ -80,6 +80,7 @@ def serve(
     head_timeout: float | None = None,
     idle_timeout: float | None = None,
     on_started: Callable[[Serving], None] | None = None,
+    dry: bool = False,
     **options: Any,
 ) -> None:
     """Serve a broker over HTTP until SIGINT or SIGTERM; then finish what has begun and return.
@@ -108,6 +109,7 @@ def serve(
         head_timeout: seconds for a TLS handshake, and for a request's head; 10.
         idle_timeout: seconds that a connection stays open without a request; 60.
         on_started: called once it takes requests.
+        dry: refuse what cannot be, and end there: nothing is made, opened or listened on.
         options: those of ``create_app``.
 
     Raises:
@@ -121,7 +123,12 @@ def serve(
     if isinstance(broker, str):
         broker = connect(broker)
     if dev:
-        certfile, keyfile = _dev_certificate(certfile)
+        if certfile is not None:
+            problem = "uses a certificate of its own, so certfile is too much"
+            raise InvalidSetting("dev", True, problem)
+        certfile, keyfile = ("", None) if dry else _dev_certificate()
+    elif certfile is not None:
+        check_pair(certfile, keyfile)
     app = create_app(broker, auth=auth, **options)
     settings = Options(
         certfile=certfile,
@@ -138,16 +145,16 @@ def serve(
     )
     for word in check_options(server, plugin, settings):
         log.info("%s", word)
-    if certfile is not None:
-        check_pair(certfile, keyfile)
     if auth is not None and no_auth:
         raise InvalidSetting("no_auth", True, "contradicts auth")
-    listener = listen(
-        host,
-        port,
-        clear_text=clear_text or certfile is not None,
-        open_to_all=no_auth or auth is not None,
-    )
+    exposed = {
+        "clear_text": clear_text or certfile is not None,
+        "open_to_all": no_auth or auth is not None,
+    }
+    if dry:
+        address(host, port, **exposed)
+        return
+    listener = listen(host, port, **exposed)
     try:
         serving = _serving(listener, server, plugin, settings)
 
@@ -253,12 +260,10 @@ def _serving(
     )
 
 
-def _dev_certificate(certfile: object) -> tuple[os.PathLike[str], os.PathLike[str]]:
+def _dev_certificate() -> tuple[os.PathLike[str], os.PathLike[str]]:
     """A certificate for trying things out, and a word on it in the log."""
     from supersoniq.servers.devcert import dev_certificate
 
-    if certfile is not None:
-        raise InvalidSetting("dev", True, "uses a certificate of its own, so certfile is too much")
     made = dev_certificate()
     log.warning("%s", made)
     return made.certfile, made.keyfile

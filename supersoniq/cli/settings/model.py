@@ -149,6 +149,11 @@ class Auth(Section):
     """Whether tokens are asked for. By default they are where there is a key, and there must be one
     on an address that others can reach; no allows everybody everything there."""
 
+    @property
+    def has_key(self) -> bool:
+        """Whether there is one to check tokens with, and so whether they are asked for."""
+        return any(each is not None for each in (self.public_key, self.secret, self.jwks))
+
     @model_validator(mode="after")
     def _one_key(self) -> Auth:
         keys = ("public_key", "secret", "jwks")
