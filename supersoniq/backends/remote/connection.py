@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httptools
 
 from supersoniq.backends.remote.address import Address
+from supersoniq.backends.remote.dialing import dial_tcp
 from supersoniq.backends.remote.line import AHEAD, LARGEST, Answer, Line, Request, words
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown, SupersoniqError
 
@@ -94,7 +96,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It stands."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop has its own
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -276,12 +278,10 @@ class Pool(Line):
             self._idle.append(connection)
 
     async def _connect(self) -> Connection:
-        host, port, trust = self._address
+        host, port, _ = self._address
         try:
             async with asyncio.timeout(self._patience):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, host, port, ssl=trust, happy_eyeballs_delay=0.25
-                )
+                _, connection = await dial_tcp(Connection, self._address)
         except TimeoutError:
             problem = f"no connection to {host}:{port} within {self._patience:g} s"
             raise BackendUnavailable(problem) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from ssl import SSLObject
+from typing import cast
 
 from h2 import events
 from h2.config import H2Configuration
@@ -23,6 +24,7 @@ from h2.exceptions import (
 from h2.settings import SettingCodes, Settings
 
 from supersoniq.backends.remote.address import Address
+from supersoniq.backends.remote.dialing import dial_tcp
 from supersoniq.backends.remote.line import Request, words
 from supersoniq.backends.remote.shared import Link, SharedLine, fields
 from supersoniq.core.errors import BackendUnavailable, OutcomeUnknown
@@ -49,14 +51,8 @@ def dial(address: Address, host: str, patience: float) -> SharedLine:
     where = f"{address.host}:{address.port}"
 
     async def connect() -> Link:
-        loop = asyncio.get_running_loop()
-        transport, link = await loop.create_connection(
-            lambda: Http2(host, address.trust is not None),
-            address.host,
-            address.port,
-            ssl=address.trust,
-            happy_eyeballs_delay=0.25,
-        )
+        secure = address.trust is not None
+        transport, link = await dial_tcp(lambda: Http2(host, secure), address)
         tls: SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             link.close()
@@ -97,7 +93,7 @@ class Http2(Link, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It stands."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop has its own
         self._transport = transport
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW)

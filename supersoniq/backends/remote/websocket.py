@@ -23,6 +23,7 @@ from websockets.uri import WebSocketURI
 
 from supersoniq.backends.remote.address import place, seconds
 from supersoniq.backends.remote.bearer import Bearer, Token, TokenSource
+from supersoniq.backends.remote.dialing import dial_tcp
 from supersoniq.backends.remote.failures import failure, problem_in
 from supersoniq.backends.remote.http import HttpTransport
 from supersoniq.backends.remote.line import words
@@ -222,17 +223,11 @@ class SocketTransport(Transport):
         return socket
 
     async def _dial_with(self, token: Token | None) -> Socket:
-        host, port, trust = self._address
+        host, port, _ = self._address
         socket = None
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, socket = await asyncio.get_running_loop().create_connection(
-                    lambda: Socket(self._uri, token),
-                    host,
-                    port,
-                    ssl=trust,
-                    happy_eyeballs_delay=0.25,
-                )
+                _, socket = await dial_tcp(lambda: Socket(self._uri, token), self._address)
                 welcome = await socket.welcome
             self._max_frame = _welcome(self.url, welcome).limits.max_frame
         except BaseException as error:
