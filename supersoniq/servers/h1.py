@@ -46,7 +46,7 @@ __all__ = ["H1Protocol", "problem"]
 log = logging.getLogger("supersoniq.servers")
 
 PATIENCE = 1.0
-"""Seconds between two looks at a connection that was closed."""
+"""Seconds between two looks at a connection that was closed, and until one that was refused is."""
 HASTE = 0.05
 """The same, when the server stops."""
 STEP = 65536
@@ -99,6 +99,8 @@ class H1Protocol(HttpToolsProtocol):
         self._unsent_since = 0.0
         self._stopping = False
         self._body: tuple[bytearray, int] | None = None
+        self._ignored: int | None = None
+        """Bytes that came since the connection's last answer, if that was a refusal."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._joining = Joining(transport, self.loop)
@@ -128,6 +130,11 @@ class H1Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        if self._ignored is not None:
+            self._ignored += len(data)
+            if self._ignored > self._limits.discard:
+                self._close()
+            return
         super().data_received(data)
         cycle = self.cycle
         if (
@@ -154,7 +161,7 @@ class H1Protocol(HttpToolsProtocol):
 
     def _look(self, size: int) -> None:
         """Something arrived, and more is to come."""
-        if self.transport.is_closing() or self not in self.connections:
+        if self._ignored is not None or self.transport.is_closing() or self not in self.connections:
             return  # refused, or a WebSocket now
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete and "method" in self.scope:
@@ -208,7 +215,20 @@ class H1Protocol(HttpToolsProtocol):
             self.transport.abort()  # another one's answer is on its way
             return
         self.transport.write(problem(status, text, self.server_state.default_headers))
-        self._close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close in stages (RFC 9112, section 9.6): the client may be sending.
+
+        What arrives at a closed socket is answered with a reset, by which a client loses what it
+        has not read yet: the reason. So it is thrown away for a moment. A client over TLS is not
+        told that there is no more, but it can count.
+        """
+        self._stop_waiting()
+        self._ignored = 0
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._late = self.loop.call_later(PATIENCE, self._close)
 
     # What is not taken.
 

@@ -28,6 +28,7 @@ class Joining:
         self.get_write_buffer_size = transport.get_write_buffer_size
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
+        self.can_write_eof = transport.can_write_eof
         self._call_soon = loop.call_soon
         self._head = b""
 
@@ -41,6 +42,11 @@ class Joining:
             self._call_soon(self._flush)
         else:
             self.transport.write(data)
+
+    def write_eof(self) -> None:
+        """Say that this was all, and go on reading."""
+        self._flush()
+        self.transport.write_eof()
 
     def close(self) -> None:
         """Close, after all that was written."""

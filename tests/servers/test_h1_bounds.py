@@ -183,6 +183,36 @@ def test_a_head_without_end_is_refused(secure: bool) -> None:
     run(main)
 
 
+def test_who_is_still_sending_hears_why_it_is_refused(secure: bool) -> None:
+    """A reset would take the answer from it: so it does not come as long as it is not too much."""
+
+    async def main() -> None:
+        limits = dataclasses.replace(LIMITS, header_list=10_000)
+        async with one(secure, limits) as (server, client):
+            client.say(b"GET / HTTP/1.1\r\n" + b"x: %b\r\n" % bytes(range(97, 123)) * 100_000)
+            await until(lambda: not client.writer.transport.get_write_buffer_size())
+            client.say(b"x: y\r\n")
+            assert (await client.rest()).startswith(b"HTTP/1.1 431 ")
+            await until(lambda: not server.server.server_state.connections)
+
+    run(main)
+
+
+def test_who_goes_on_for_ever_is_cut(secure: bool) -> None:
+    async def main() -> None:
+        limits = dataclasses.replace(LIMITS, header_list=10_000, discard=100_000)
+        async with one(secure, limits) as (server, client):
+            client.say(b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 1_000_000)
+            await until(lambda: server.server.server_state.connections)
+            with pytest.raises(OSError):  # noqa: PT012  # one of them, and it may take some
+                while True:
+                    client.say(b"x: y\r\n" * 1000)
+                    await client.writer.drain()
+            await until(lambda: not server.server.server_state.connections)
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     "begun",
     [
