@@ -139,9 +139,10 @@ class Load:
             many = plan.batch
             if plan.messages is not None:
                 many = min(many, plan.messages - first)
-            due = self._began + first / plan.rate if plan.rate else clock()
-            if many <= 0 or (plan.messages is None and due - self._began >= plan.duration):
+            offset = first / plan.rate if plan.rate else clock() - self._began
+            if many <= 0 or (plan.messages is None and offset >= plan.duration):
                 return
+            due = self._began + offset
             self._stages.extend(bytes(many))  # these numbers are ours
             if (early := due - clock()) > 0:
                 await self._sleep(early)
