@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests at the same time. They wait more than they work, so more than there are cores.
+WORKERS ?= 4
 # Programs that some tests need, each with the Debian package that has it. Where one is missing those
 # tests are skipped.
 TOOLS := chromium:chromium curl:curl nghttp:nghttp2-client node:nodejs
@@ -26,7 +28,7 @@ run: $(USE) ## Show the main job: a server on an SQLite file, publishing, consum
 	@$(BIN)/supersoniq demo $(ARGS)
 
 test: $(DEV) ## Run all tests but the long ones. ARGS="tests/core -x" for some of them.
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-tools: ## Install the programs that some tests need: a browser, curl, nghttp, node (Debian, as root).
 	@missing=; for tool in $(TOOLS); do \

@@ -1,9 +1,13 @@
-"""With ``--canary``, every test is searched for what must not be told: see ``canary``."""
+"""Tests take turns: see ``turns``.
+
+With ``--canary``, every test is searched for what must not be told: see ``canary``.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +15,14 @@ import pytest
 from supersoniq.core import messages
 from supersoniq.core.errors import SupersoniqError
 from tests.canary import canary
+from tests.turns import share, turn
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Around all of a test, so that its time-out does not count what it waits for its turn."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,7 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note contents, errors and logs, wherever they are made."""
+    """Share locks; note contents, errors and logs, wherever they are made."""
+    if getattr(config.option, "numprocesses", None):  # not so in the processes that it starts
+        stack = ExitStack()
+        stack.enter_context(share())
+        config.add_cleanup(stack.close)
     if not config.getoption("--canary"):
         return
     _note_contents()

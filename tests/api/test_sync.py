@@ -58,10 +58,10 @@ def test_the_life_of_a_message(url: str) -> None:
 
 def test_a_lease_is_kept_while_a_block_runs(url: str) -> None:
     with supersoniq.sync.connect(url) as broker:
-        queue = broker.queue("q", lease=0.15)
+        queue = broker.queue("q", lease=0.6)
         queue.publish("long")
         with queue.get() as delivery:  # type: ignore[union-attr]  # it is there
-            time.sleep(0.5)
+            time.sleep(0.8)
             assert not delivery.lost
         assert queue.stats().lapsed == 0
 

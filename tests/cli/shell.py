@@ -67,7 +67,7 @@ class Shell:
         out, err = process.communicate(timeout=20)
         return out.decode() if out else "", err.decode() if err else ""
 
-    def until(self, holds: Callable[[], object], seconds: float = 15) -> None:
+    def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
         """Wait for something that another process brings about."""
         end = time.monotonic() + seconds
         while not holds():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import supersoniq
+from tests.turns import by_turns
 
 CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
 
@@ -19,10 +20,11 @@ CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
 def client() -> Path:
     if shutil.which("npm") is None:
         pytest.skip("no Node.js with npm here; make test-tools installs it")
-    if not (CLIENT / "node_modules").exists():
-        command = ["npm", "install", "--no-audit", "--no-fund"]
-        if subprocess.run(command, cwd=CLIENT, capture_output=True).returncode:
-            pytest.skip("npm cannot install the TypeScript compiler here")
+    with by_turns("npm"):
+        if not (CLIENT / "node_modules").exists():
+            command = ["npm", "install", "--no-audit", "--no-fund"]
+            if subprocess.run(command, cwd=CLIENT, capture_output=True).returncode:
+                pytest.skip("npm cannot install the TypeScript compiler here")
     return CLIENT
 
 
