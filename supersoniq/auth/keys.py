@@ -24,7 +24,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from supersoniq.core.errors import AuthenticationFailed, InvalidSetting
+from supersoniq.core.errors import AuthenticationFailed, InvalidSetting, KeysUnavailable
 
 __all__ = ["ASYMMETRIC", "Jwks", "Key", "Keys", "Pem", "Secret"]
 
@@ -61,6 +61,7 @@ class Keys(ABC):
 
         Raises:
             AuthenticationFailed: there is none of that name.
+            KeysUnavailable: nobody can say.
         """
 
 
@@ -193,7 +194,7 @@ class Jwks(Keys):
         if found:
             return found
         if self._fetched is None:
-            raise AuthenticationFailed("the issuer's keys cannot be had just now; try again later")
+            raise KeysUnavailable("the issuer's keys could not be fetched so far")
         raise AuthenticationFailed("the token's key is not among the issuer's")
 
     def _named(self, kid: str | None) -> list[Key]:

@@ -135,6 +135,7 @@ class Verifier:
 
         Raises:
             AuthenticationFailed: it does not hold.
+            KeysUnavailable: nobody can say.
         """
         if self.knows(token):
             return self._known[token][0]

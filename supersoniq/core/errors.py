@@ -20,6 +20,7 @@ SupersoniqError
  +- BackendUnavailable (ConnectionError)  refused: certainly not done
  |   +- StorageFull                       no room left below the free-space floor
  |   +- IncompatibleStore                 the store was written by a newer version
+ |   +- KeysUnavailable                   no token can be checked just now
  +- OutcomeUnknown (ConnectionError)      may have been done
  +- AuthenticationFailed, PermissionDenied (PermissionError)
  +- RateLimited (RuntimeError)
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidPolicy",
     "InvalidSetting",
     "KeyConflict",
+    "KeysUnavailable",
     "LeaseLost",
     "MessageLeased",
     "MessageNotFound",
@@ -305,6 +307,13 @@ class IncompatibleStore(BackendUnavailable):
     code = "incompatible-store"
     retry = False
     sentence = "the store cannot be used: {problem}"
+
+
+class KeysUnavailable(BackendUnavailable):
+    """A token cannot be checked: the keys of its issuer were never to be had so far."""
+
+    code = "keys-unavailable"
+    sentence = "no token can be checked just now: {problem}"
 
 
 class OutcomeUnknown(SupersoniqError, ConnectionError):

@@ -17,7 +17,7 @@ from supersoniq.adapters.http.described import description_of
 from supersoniq.adapters.http.routes import CONSOLE, ROUTES
 from supersoniq.adapters.http.service import MOST_CALLERS
 from supersoniq.api.engine import Engine
-from supersoniq.auth import Verb
+from supersoniq.auth import Issuer, Jwks, Verb, Verifier
 from supersoniq.core.messages import prepare
 from tests.auth import tokens
 
@@ -128,6 +128,25 @@ def test_every_route_with_every_verb(path: str, method: str) -> None:
                 assert other == (200 if verb is Verb.METRICS else 403)
             else:
                 assert other == (200 if what.any_scope else 403)
+
+    asyncio.run(main())
+
+
+def test_keys_that_cannot_be_had_are_an_outage_and_nobodys_fault() -> None:
+    """Clients come again, and none is told off for it, where the keys were never there."""
+
+    async def main() -> None:
+        auth = Verifier(Issuer(Jwks("http://127.0.0.1:1/")))
+        app = create_app(supersoniq.connect("memory://"), auth=auth, max_failures=6)
+        transport = httpx.ASGITransport(app=app)
+        shown = {"authorization": f"Bearer {tokens.signed(tokens.ED, 'EdDSA')}"}
+        async with app.service.broker, httpx.AsyncClient(transport=transport) as client:
+            for _ in range(5):
+                answer = await client.get("http://test/queues", headers=shown)
+                assert answer.status_code == 503
+                assert answer.headers["retry-after"] == "1"
+                problem = answer.json()
+                assert (problem["code"], problem["retry"]) == ("keys-unavailable", True)
 
     asyncio.run(main())
 

@@ -45,9 +45,9 @@ export class Unavailable extends SupersoniqError {
 }
 
 export function fromProblem(problem: Problem): SupersoniqError {
-  const { code, detail, retry, retry_after: after, data } = problem;
+  const { code, detail, status, retry, retry_after: after, data } = problem;
   if (code === "outcome-unknown") return new OutcomeUnknown(detail);
   if (code === "lease-lost") return new LeaseLost(detail);
-  if (code === "backend-unavailable" || code === "closed") return new Unavailable(detail, after ?? null);
+  if (status === 503 && retry) return new Unavailable(detail, after ?? null);
   return new SupersoniqError(code, detail, retry, after ?? null, data ?? {});
 }

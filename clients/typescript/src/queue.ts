@@ -4,7 +4,7 @@ import type { Delivery } from "./delivery.js";
 import { SupersoniqError } from "./errors.js";
 import type { Settler } from "./settling.js";
 import type {
-  BrowseOptions, Content, Draft, LookOptions, Message, Policy, Published, PublishOptions, QueueEvent, QueueInfo, QueueStats, Status,
+  BrowseOptions, Content, Draft, LookOptions, Message, PolicyChanges, Published, PublishOptions, QueueEvent, QueueInfo, QueueStats, Status,
 } from "./types.js";
 import { watch, type WatchOptions } from "./watch.js";
 import { type Handler, Work, Worker, type WorkOptions } from "./work.js";
@@ -98,7 +98,7 @@ export class Queue {
   }
 
   /** Change fields of the policy; makes the queue. */
-  async configure(changes: Policy): Promise<QueueInfo> {
+  async configure(changes: PolicyChanges): Promise<QueueInfo> {
     return (await this.connection.http.call("PUT", this.#path, changes)) as QueueInfo;
   }
 

@@ -77,9 +77,58 @@ export interface BrowseOptions extends LookOptions {
   after?: string;
 }
 
-/** Fields of a queue's policy. */
-export type Policy = Record<string, unknown>;
-export type QueueStats = Record<string, number | boolean | string | null>;
+/** How a queue treats its messages, stored with it. Durations are seconds. */
+export interface Policy {
+  /** How long a delivery is held unless the consumer asks otherwise: 0.1 to 43,200; 30. */
+  readonly lease: number;
+  /** Deliveries after which a message that fails is dead; 0 is no limit; 10. */
+  readonly max_deliveries: number;
+  /** The pause after a failure, where `nack` names none: `initial`, times `factor` with each, at most `maximum`. */
+  readonly backoff: { readonly initial: number; readonly factor: number; readonly maximum: number; readonly jitter: number };
+  /** For how long a key is remembered; 300. */
+  readonly dedup_window: number;
+  readonly keep_done: number;
+  readonly keep_dead: number;
+  /** Unfinished messages that the queue may hold; `null` is any number. */
+  readonly max_length: number | null;
+  /** Bytes; 1 MiB. */
+  readonly max_content: number;
+  readonly on_expiry: "drop" | "dead";
+}
+
+/** Any of a policy's fields; of `backoff` too. */
+export type PolicyChanges = { readonly [Field in keyof Policy]?: Field extends "backoff" ? Partial<Policy[Field]> : Policy[Field] };
+
+/** What a queue holds just now, by status, and all that has happened to its messages since it was made. */
+export interface QueueStats {
+  readonly queue: string;
+  readonly scheduled: number;
+  readonly ready: number;
+  readonly leased: number;
+  readonly done: number;
+  readonly dead: number;
+  readonly published: number;
+  readonly duplicates: number;
+  readonly leases: number;
+  readonly acked: number;
+  readonly nacked: number;
+  readonly released: number;
+  readonly rejected: number;
+  readonly lapsed: number;
+  /** Settlements refused, since the lease was over. */
+  readonly stale: number;
+  readonly expired: number;
+  readonly cancelled: number;
+  readonly purged: number;
+  /** Dead ones dropped after `keep_dead`. */
+  readonly forgotten: number;
+  readonly redriven: number;
+  readonly corrupt: number;
+  readonly paused: boolean;
+  readonly paused_until: number | null;
+  /** Since when the oldest ready message is ready; of `broker.stats()` alone, where HTTP carries it. */
+  readonly oldest_ready?: number | null;
+}
 
 export interface QueueInfo {
   readonly queue: string;

@@ -120,6 +120,16 @@ describe("with tokens", () => {
     await broker.close();
   });
 
+  it("comes again where a server cannot check tokens yet", async () => {
+    const other = await Server.start("memory://", 0, ["--auth-jwks", "http://127.0.0.1:1/"]);
+    const broker = connect(other.url, { token: `${btoa('{"alg":"EdDSA"}')}.e30.e30`, patience: 0 });
+    for (const call of [broker.transport(), broker.queue("q").publish("x", { key: "k" })]) {
+      await assert.rejects(call, (error: SupersoniqError) => error.code === "backend-unavailable" && error.retry);
+    }
+    await broker.close();
+    await other.stop();
+  });
+
   it("reads when a token expires", () => {
     assert.equal(expiry(`a.${Buffer.from('{"exp": 12.5, "sub": "\u00fc?>"}').toString("base64url")}.c`), 12_500);
     for (const none of ["", "a", "a.b.c", `a.${btoa("null")}.c`, `a.${btoa('{"exp": "soon"}')}.c`]) {

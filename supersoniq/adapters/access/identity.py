@@ -54,6 +54,7 @@ class Identity:
         Raises:
             AuthenticationFailed: there is no token, or it does not hold.
             RateLimited: that happened too often.
+            KeysUnavailable: nobody can say, which is not the caller's fault, and not counted.
         """
         if self.verifier is None:
             return None
@@ -77,7 +78,7 @@ class Identity:
         """The caller whose token that is.
 
         Raises:
-            AuthenticationFailed, RateLimited
+            AuthenticationFailed, RateLimited, KeysUnavailable: see ``of``.
         """
         assert self.verifier is not None
         client = scope.get("client")
