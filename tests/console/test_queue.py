@@ -113,6 +113,35 @@ def test_pages_statuses_and_search(visit: Visit, server: Served) -> None:
     expect(page.get_by_role("region", name="Content")).to_have_text("found by its id")
 
 
+def test_a_search_goes_on_to_the_end_of_a_long_queue(visit: Visit, server: Served) -> None:
+    """By itself, telling how far it is, and until it has found enough."""
+    queue = server.new_queue()
+    for first in range(0, 25_000, 5_000):
+        lines = [f'{{"content": "row {n}"}}' for n in range(first, first + 5_000)]
+        kind = {"content-type": "application/x-ndjson"}
+        server.http.post(f"/queues/{queue}/messages", content="\n".join(lines), headers=kind)
+    page = visit(server.url, f"#/q/{queue}")
+    expect(rows(page)).to_have_count(50)
+    note = page.locator(".messages .note")
+    note.evaluate(
+        "(it) => new MutationObserver(() => (it.told += it.textContent + ';'))"
+        ".observe(it, { childList: true, characterData: true, subtree: true })"
+    )
+    search = page.get_by_label("Search messages")
+    search.fill("row 24999")
+    search.press("Enter")
+    expect(page.get_by_text("1 message found in 25,000", exact=True)).to_be_visible()
+    assert "0 messages found in 3,000 of 25,000" in note.evaluate("(it) => it.told")
+    expect(page.get_by_role("button", name="More", exact=True)).to_be_hidden()
+    search.fill("row 1")
+    search.press("Enter")
+    expect(page.get_by_text("found in 1,000 of 25,000")).to_be_visible()
+    found = rows(page).count()
+    page.get_by_role("button", name="More", exact=True).click()
+    expect(page.get_by_text("found in 2,000 of 25,000")).to_be_visible()
+    assert rows(page).count() == found + 1000
+
+
 def test_a_dead_message_tells_its_story_and_is_tried_again(visit: Visit, server: Served) -> None:
     queue = server.new_queue()
     [first] = server.publish(queue, "poison")

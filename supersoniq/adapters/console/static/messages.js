@@ -4,10 +4,9 @@ import { button, h, keyed, mark, rowsOf, say } from "./dom.js";
 import { age, clock, count, many, preview, text } from "./format.js";
 
 const PAGE = 50;
-const STEP = 200;
+const STEP = 1000;
 /** What a search stops at, to be asked whether to go on. */
 const ENOUGH = 100;
-const FAR = 20_000;
 /** Pages that are read anew by themselves when something happens, and milliseconds until large ones are. */
 const FEW = 4;
 const SELDOM = 20_000;
@@ -26,9 +25,13 @@ export class Messages {
   #read = 0;
   #took = 0;
 
-  /** `open` is called with the id of a message to look at, `redrive` with those of dead ones; it may be left out. */
-  constructor(queue, address, open, redrive) {
+  /**
+   * `size` tells how many messages there are of a status, `null` if that is not known. `open` is called with the id of a
+   * message to look at, `redrive` with those of dead ones; it may be left out.
+   */
+  constructor(queue, size, address, open, redrive) {
     this.queue = queue;
+    this.size = size;
     this.address = address;
     this.open = open;
     this.search = h("input", { type: "search", placeholder: "Search contents, ids, keys, headers", "aria-label": "Search messages", spellcheck: "false", autocomplete: "off", id: "search" });
@@ -140,7 +143,7 @@ export class Messages {
       this.#seen = 0;
       this.#draw();
     }
-    const until = { found: this.#found.length + ENOUGH, seen: this.#seen + FAR };
+    const enough = this.#found.length + ENOUGH;
     this.#buttons(true);
     try {
       for (;;) {
@@ -154,8 +157,10 @@ export class Messages {
         this.#more = page.length > 0;
         if (page.length) this.#last = after = page.at(-1).id;
         this.#draw();
-        say(this.note, `${many(this.#found.length, "message")} found in ${count(this.#seen)}`);
-        if (!page.length || this.#found.length >= until.found || this.#seen >= until.seen) break;
+        const all = page.length ? this.size(this.#status) : null;
+        const of = all > this.#seen ? ` of ${count(all)}` : "";
+        say(this.note, `${many(this.#found.length, "message")} found in ${count(this.#seen)}${of}`);
+        if (!page.length || this.#found.length >= enough) break;
       }
     } catch (error) {
       if (run === this.#run) this.#failed(error);

@@ -29,7 +29,7 @@ export class QueueView {
     const may = (verb) => app.access.rights.may(verb, name);
     this.log = new EventLog(queue, () => this.#told());
     this.attention = new Attention(app, false);
-    this.messages = new Messages(queue, (id) => app.address(name, id, this.#status), (id) => app.go(app.address(name, id, this.#status)), may("manage") && ((ids) => app.actions.redriveThese(name, ids).then((done) => done && this.messages.show(this.#status))));
+    this.messages = new Messages(queue, (status) => this.#size(status), (id) => app.address(name, id, this.#status), (id) => app.go(app.address(name, id, this.#status)), may("manage") && ((ids) => app.actions.redriveThese(name, ids).then((done) => done && this.messages.show(this.#status))));
     this.events = new EventsView(this.log, (id) => app.address(name, id), () => this.#track());
     this.policy = h("section", { class: "policy", "aria-label": "Policy and totals" });
     const stats = () => this.#track().stats;
@@ -137,7 +137,7 @@ export class QueueView {
     const there = this.app.feed.tracks.has(this.name);
     say(this.gone, there || this.app.feed.state !== "live" ? "" : `There is no queue ${this.name}. The first message published to it makes it.`);
     this.attention.draw(there ? [track] : []);
-    STATUSES.forEach((status, n) => say(this.tiles[n].figure, stats ? count(status ? stats[status] : held(stats)) : "–"));
+    STATUSES.forEach((status, n) => say(this.tiles[n].figure, stats ? count(this.#size(status)) : "–"));
     mark(this.tiles[STATUSES.indexOf("dead")], "data-zero", !stats?.dead);
     for (const chart of this.charts) chart.draw(track.points);
     const { pause, resume, redrive } = this.deeds;
@@ -158,6 +158,12 @@ export class QueueView {
     if (now !== this.#last && this.#last && this.app.access.rights.may("browse", this.name)) this.messages.happened();
     this.#last = now;
     if (this.#tab === "Events") this.events.draw();
+  }
+
+  /** How many messages there are of a status; of any, without one. */
+  #size(status) {
+    const { stats } = this.#track();
+    return stats && (status ? stats[status] : held(stats));
   }
 
   #track() {
