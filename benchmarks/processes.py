@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -150,7 +151,11 @@ def _free_port() -> int:
 def _python(program: str) -> Iterator[Served]:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program}"
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+    # Two equal processes whose texts hash differently are not equally fast.
+    seeded = {**os.environ, "PYTHONHASHSEED": "0"}
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=seeded
+    ) as server:
         assert server.stdout is not None
         try:
             yield Served(server.stdout.readline().strip(), server.pid)

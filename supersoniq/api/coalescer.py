@@ -10,7 +10,6 @@ Once it is in flight, giving up cannot stop it: its outcome is then unknown to t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
@@ -30,16 +29,13 @@ class Coalescer:
     """
 
     def __init__(self, execute: Execute, *, limit: int = 1000) -> None:
-        self._execute = execute
+        self.execute = execute
+        """May be replaced, from the next batch on."""
         self._limit = limit
         self._waiting: list[tuple[AnyOp, asyncio.Future[Any]]] = []
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
         self._context = Context()
-
-    def around(self, wrap: Callable[[Execute], Execute]) -> None:
-        """Put something between this and what carries out batches, from the next batch on."""
-        self._execute = wrap(self._execute)
 
     def submit(self, op: AnyOp) -> asyncio.Future[Any]:
         """Have an operation carried out. The future gives its result or raises its error.
@@ -82,7 +78,7 @@ class Coalescer:
 
     async def _carry_out(self, batch: list[tuple[AnyOp, asyncio.Future[Any]]]) -> None:
         try:
-            results = await self._execute([op for op, _ in batch])
+            results = await self.execute([op for op, _ in batch])
         except BaseException as error:
             # Not even a bug of the backend may leave a caller waiting for ever.
             for _, future in batch:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from supersoniq.api.coalescer import Coalescer
 from supersoniq.api.keeping import Rounds
-from supersoniq.api.observer import Observer, observed, observed_direct, overrides
+from supersoniq.api.observer import UNTOLD, Observer, observed, observed_direct, telling
 from supersoniq.api.waiting import Batch, RoomKey, WaitingRoom
 from supersoniq.core.errors import Closed, SupersoniqError
 from supersoniq.core.messages import Lease
@@ -64,7 +64,8 @@ class Engine:
         self._rooms: dict[RoomKey, WaitingRoom] = {}
         self.rounds = Rounds()
         """When leases are extended."""
-        self._curious: tuple[Observer, ...] = ()
+        self._called: tuple[Callable[..., None], ...] = ()
+        """Whom to tell of what was called, where nothing is direct."""
         self._closing = False
         self._farewells: set[Callable[[], Awaitable[None] | None]] = set()
         self.held: set[Held] = set()
@@ -79,11 +80,11 @@ class Engine:
 
     def observe(self, observer: Observer) -> None:
         """Have somebody told of what is carried out, from now on."""
-        self._coalescer.around(lambda execute: observed(execute, observer))
+        self._coalescer.execute = observed(self._coalescer.execute, observer)
         if self.direct is not None:
             self.direct = observed_direct(self.direct, observer)
-        elif overrides(observer, "called"):
-            self._curious = (*self._curious, observer)
+        else:
+            self._called += telling((observer,), "called")
 
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation and give its result.
@@ -96,7 +97,7 @@ class Engine:
             result = self.direct(op)
         else:
             result = await self._coalescer.submit(op)
-        if self._curious:
+        if self._called and op.__class__ not in UNTOLD:
             self._tell(op, result)
         return result
 
@@ -104,7 +105,7 @@ class Engine:
         self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
     ) -> None:
         """Carry out an operation and call back, at once where the backend is direct."""
-        if self._curious:
+        if self._called and op.__class__ not in UNTOLD:
             done = partial(self._tell_and, op, done)
         try:
             if self.direct is not None:
@@ -255,10 +256,8 @@ class Engine:
         await self._coalescer.close()
 
     def _tell(self, op: AnyOp, result: Any) -> None:
-        kind = op.__class__
-        if kind is not Take and kind is not Settle:
-            for each in self._curious:
-                each.called(op, result)
+        for called in self._called:
+            called(op, result)
 
     def _tell_and(self, op: AnyOp, done: Callable[[Any], None], result: Any) -> None:
         self._tell(op, result)

@@ -3,7 +3,8 @@
 An observer stands between the engine and its store. It sees batches as they come back, and, where a
 store is direct, its operations one by one. It changes nothing, and an engine that nobody observes
 has nothing in its way: ``Engine.observe`` wraps the two things that the engine calls, the
-coalescer's ``execute`` and ``direct``. What an observer does not override costs nothing.
+coalescer's ``execute`` and ``direct``, and that once for all observers. What none of them overrides
+costs nothing.
 
 A batch belongs to many callers. So that somebody can know whose doing it was, ``called`` is told
 once more, and in the caller's own context, of all that is no taking and settling.
@@ -17,10 +18,10 @@ from typing import Any
 
 from supersoniq.core.errors import SupersoniqError
 from supersoniq.core.messages import Entry, Lease, Published
-from supersoniq.core.ops import AnyOp, Settle, Take
+from supersoniq.core.ops import AnyOp, Op, Settle, Take
 from supersoniq.port import Direct, Result
 
-__all__ = ["Execute", "Observer", "observed", "observed_direct", "overrides"]
+__all__ = ["UNTOLD", "Execute", "Observer", "observed", "observed_direct", "telling"]
 
 Execute = Callable[[Sequence[AnyOp]], Awaitable[list[Result]]]
 
@@ -55,72 +56,95 @@ class Observer:
         """One lease was acknowledged directly."""
 
 
-def overrides(observer: Observer, name: str) -> bool:
-    """Whether an observer does anything when it is told of that."""
-    return getattr(type(observer), name) is not getattr(Observer, name)
+UNTOLD: frozenset[type[Op]] = frozenset((Take, Settle))
+"""Operations of which ``called`` is not told."""
+
+
+def telling(observers: Sequence[Observer], name: str) -> tuple[Callable[..., None], ...]:
+    """What is to be called of those who do anything when they are told of that."""
+    idle = getattr(Observer, name)
+    return tuple(getattr(each, name) for each in observers if getattr(type(each), name) is not idle)
 
 
 def observed(execute: Execute, observer: Observer) -> Execute:
     """What carries out batches, with somebody told of each."""
-    done = observer.done if overrides(observer, "done") else None
-
-    async def carry_out(batch: Sequence[AnyOp]) -> list[Result]:
-        begun = perf_counter()
-        try:
-            results = await execute(batch)
-        except BaseException as error:
-            observer.failed(len(batch), error)
-            raise
-        observer.batch(len(batch), perf_counter() - begun)
-        if done is not None:
-            for op, result in zip(batch, results, strict=True):
-                done(op, result)
-        return results
-
-    return carry_out
+    if isinstance(execute, _Execution):
+        return _Execution(execute.bare, (*execute.observers, observer))
+    return _Execution(execute, (observer,))
 
 
 def observed_direct(direct: Direct, observer: Observer) -> Direct:
     """What carries out operations at once, with somebody told of each."""
-    names = ("done", "called", "published", "leased", "acked")
-    return (
-        _Observed(direct, observer) if any(overrides(observer, each) for each in names) else direct
-    )
+    if isinstance(direct, _Observed):
+        return _Observed(direct.bare, (*direct.observers, observer))
+    return _Observed(direct, (observer,))
+
+
+class _Execution:
+    def __init__(self, bare: Execute, observers: tuple[Observer, ...]) -> None:
+        self.bare, self.observers = bare, observers
+        self._batch, self._failed = telling(observers, "batch"), telling(observers, "failed")
+        self._done = telling(observers, "done")
+
+    async def __call__(self, batch: Sequence[AnyOp]) -> list[Result]:
+        begun = perf_counter()
+        try:
+            results = await self.bare(batch)
+        except BaseException as error:
+            for failed in self._failed:
+                failed(len(batch), error)
+            raise
+        seconds = perf_counter() - begun
+        for told in self._batch:
+            told(len(batch), seconds)
+        for done in self._done:
+            for op, result in zip(batch, results, strict=True):
+                done(op, result)
+        return results
 
 
 class _Observed(Direct):
-    def __init__(self, direct: Direct, observer: Observer) -> None:
-        self._direct = direct
-        self._done, self._called = observer.done, observer.called
-        self._publish, self._published = direct.publish, observer.published
-        self._lease, self._leased = direct.lease, observer.leased
-        self._ack, self._acked = direct.ack, observer.acked
-        for mine, theirs in (("publish", "published"), ("lease", "leased"), ("ack", "acked")):
-            if not overrides(observer, theirs):
-                setattr(self, mine, getattr(direct, mine))
+    def __init__(self, bare: Direct, observers: tuple[Observer, ...]) -> None:
+        self.bare, self.observers = bare, observers
+        self._done, self._called = telling(observers, "done"), telling(observers, "called")
+        self._published = telling(observers, "published")
+        self._leased, self._acked = telling(observers, "leased"), telling(observers, "acked")
+        self._publish, self._lease, self._ack = bare.publish, bare.lease, bare.ack
+        if not self._published:
+            self.publish = bare.publish  # type: ignore[method-assign]
+        if not self._leased:
+            self.lease = bare.lease  # type: ignore[method-assign]
+        if not self._acked:
+            self.ack = bare.ack  # type: ignore[method-assign]
 
     def __call__(self, op: AnyOp) -> Any:
         try:
-            result = self._direct(op)
+            result = self.bare(op)
         except SupersoniqError as error:
-            self._done(op, error)
+            for done in self._done:
+                done(op, error)
             raise
-        self._done(op, result)
-        if op.__class__ is not Take and op.__class__ is not Settle:
-            self._called(op, result)
+        for done in self._done:
+            done(op, result)
+        if op.__class__ not in UNTOLD:
+            for called in self._called:
+                called(op, result)
         return result
 
     def publish(self, queue: str, entry: Entry) -> Published:
         published = self._publish(queue, entry)
-        self._published(queue)
+        for told in self._published:
+            told(queue)
         return published
 
     def lease(self, queue: str) -> tuple[Lease, int] | None:
         found = self._lease(queue)
         if found is not None:
-            self._leased(*found)
+            for leased in self._leased:
+                leased(*found)
         return found
 
     def ack(self, lease: Lease) -> None:
         self._ack(lease)
-        self._acked(lease)
+        for acked in self._acked:
+            acked(lease)

@@ -137,18 +137,19 @@ class Verifier:
             AuthenticationFailed: it does not hold.
             KeysUnavailable: nobody can say.
         """
-        if self.knows(token):
-            return self._known[token][0]
+        known = self.known(token)
+        if known is not None:
+            return known
         caller = await self._verify(token)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[token] = (caller, min(caller.expires, self.now() + BELIEVED))
         return caller
 
-    def knows(self, token: str) -> bool:
-        """Whether that token has held not long ago, and is believed to."""
+    def known(self, token: str) -> Caller | None:
+        """The caller of a token that has held not long ago, and is believed to."""
         known = self._known.get(token)
-        return known is not None and self.now() < known[1]
+        return known[0] if known is not None and self.now() < known[1] else None
 
     async def _verify(self, token: str) -> Caller:
         header, claims = _read(token)

@@ -118,8 +118,8 @@ class Seal:
         return hashing.digest()
 
 
-def term_of(receipt: str) -> int | None:
-    """The term that a receipt says it is of, in one number: the same as its lease's. O(1).
+def term_of(receipt: str) -> tuple[int, int, int] | None:
+    """Whose lease a receipt says it is: the queue's number, the sequence and the term. O(1).
 
     Nothing is checked: for statistics. ``None`` if it does not look like a receipt.
     """
@@ -127,11 +127,13 @@ def term_of(receipt: str) -> int | None:
         raw = binascii.a2b_base64(receipt[:24].encode("ascii").translate(_STANDARD))
     except ValueError:
         return None
-    return int.from_bytes(raw[:16]) & _UNMARKED if len(raw) == 18 else None
+    if len(raw) != 18:
+        return None
+    number, marked, term = _BODY.unpack_from(raw)
+    return number, marked & MAX_SEQUENCE, term
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
-_UNMARKED = ~(MARK << 72)
 _TAG_MASK = ((1 << 80) - 1) ^ MAX_SEQUENCE
 
 

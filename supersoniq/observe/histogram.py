@@ -42,10 +42,10 @@ class Histogram:
         """How many values there were."""
         return sum(self.counts)
 
-    def add(self, value: float) -> None:
-        """Count a value. O(log n) in the bounds."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def add(self, value: float, times: int = 1) -> None:
+        """Count a value, as often as it was there. O(log n) in the bounds."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
     def told(self) -> Distribution:
         """What was counted so far."""

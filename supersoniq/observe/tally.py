@@ -2,7 +2,7 @@
 
 Plain numbers, added to in the event loop and read in it. What a client can choose never becomes a
 key here without a bound: queues have labels of their own only up to a limit (``labels``); leases in
-hand are remembered up to ``MOST_HELD``, the oldest forgotten first.
+hand are remembered up to about ``MOST_HELD``, the oldest forgotten first.
 
 **Time in queue** is on the store's clock: from the instant at which a message became ready (again)
 to its lease. **Time in hand** is on this process's clock: from a lease that was taken through it to
@@ -11,8 +11,9 @@ its end by a settlement, if that comes through here, too.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
 from time import monotonic
 
 from supersoniq.api.observer import Observer
@@ -93,7 +94,7 @@ class Tally(Observer):
             if leases := result.leases:
                 self._taken(leases[0].queue, leases, result.length)
         elif kind is list:
-            if op.__class__ is Settle:
+            if op.__class__ is Settle and result:
                 self._settled(op, result)
         elif isinstance(result, SupersoniqError):
             self.failed_operations[result.code] += 1
@@ -102,7 +103,7 @@ class Tally(Observer):
         self._taken(lease.queue, (lease,), length)
 
     def acked(self, lease: Lease) -> None:
-        since = self._held.pop(_term(lease), None)
+        since = self._held.pop(_key(lease), None)
         if since is not None:
             self._of(lease.queue).in_hand.add(monotonic() - since)
 
@@ -111,50 +112,80 @@ class Tally(Observer):
         requests = self.requests
         requests[key] = requests.get(key, 0) + 1
 
-    def _taken(self, queue: str, leases: list[Lease] | tuple[Lease, ...], length: int) -> None:
-        now, held, times = monotonic(), self._held, self._of(queue).in_queue
-        counts, bounds, total = times.counts, times.bounds, 0
+    def _taken(self, queue: str, leases: Sequence[Lease], length: int) -> None:
+        """Leases of one queue were given, at one instant."""
+        now, held, add = monotonic(), self._held, self._of(queue).in_queue.add
+        first = leases[0]
+        at, (seal, base) = first.deadline - length, _base(first)
+        waited, alike = 0, 0  # neighbours were often published together
         for lease in leases:
             record = lease.record
-            waited = lease.deadline - length - record.available_at
-            if waited > 0:  # milliseconds
-                total += waited
-                counts[bisect_left(bounds, waited / 1000)] += 1
+            ready = record.available_at
+            each = at - ready if at > ready else 0  # milliseconds
+            if each != waited:
+                if alike:
+                    add(waited / 1000, alike)
+                waited, alike = each, 0
+            alike += 1
+            if lease.term == 1 and lease.seal is seal:
+                held[base | record.sequence] = now
             else:
-                counts[0] += 1  # most are taken at once
-            held[_term(lease)] = now
-        times.sum += total / 1000
-        while len(held) > MOST_HELD:
-            del held[next(iter(held))]
+                held[_key(lease)] = now
+        add(waited / 1000, alike)
+        if len(held) > MOST_HELD + MOST_HELD // 16:
+            # Many at a time, as a dictionary finds its first key by passing over all that are gone.
+            for key in list(islice(held, len(held) - MOST_HELD)):
+                del held[key]
 
     def _settled(self, op: Settle, verdicts: list[object]) -> None:
-        now, held = monotonic(), self._held
-        add = None
+        now, end = monotonic(), self._held.pop
+        begun, alike = 0.0, 0  # neighbours were often leased together
+        seal, base = _base(op.settlements[0].receipt)
         for settlement, verdict in zip(op.settlements, verdicts, strict=True):
             if verdict is not None:
                 continue  # it was refused, or extended
-            receipt = settlement.receipt
-            term = term_of(receipt) if receipt.__class__ is str else _term(receipt)  # type: ignore[arg-type]
-            since = held.pop(term, None)  # type: ignore[arg-type]
-            if since is not None:
-                if add is None:
-                    add = self._of(op.queue).in_hand.add
-                add(now - since)
+            lease = settlement.receipt
+            if isinstance(lease, Lease) and lease.term == 1 and lease.seal is seal:
+                since = end(base | lease.record.sequence, None)
+            else:
+                since = end(_key(lease), None)
+            if since == begun:
+                alike += 1
+            elif since is not None:
+                if alike:
+                    self._of(op.queue).in_hand.add(now - begun, alike)
+                begun, alike = since, 1
+        if alike:
+            self._of(op.queue).in_hand.add(now - begun, alike)
 
     def _of(self, queue: str) -> QueueTally:
-        label = self._labels.of(queue)
-        found = self.queues.get(label)
-        if found is None:
-            found = self.queues[label] = QueueTally()
+        found = self.queues.get(queue)
+        if found is None:  # it has no label of its own, or is new
+            label = self._labels.of(queue)
+            found = self.queues.get(label)
+            if found is None:
+                found = self.queues[label] = QueueTally()
         return found
 
 
-def _term(lease: Lease) -> int:
-    """A number for a lease. Of one from another server, only its receipt knows it."""
-    seal = lease.seal
-    if seal.__class__ is Seal:
-        return seal.number << 96 | lease.record.sequence << 32 | lease.term
-    return term_of(lease.receipt) or 0
+def _base(lease: Lease | str) -> tuple[object, int]:
+    """A seal, and what with a sequence is the key of the first lease of a message of its queue."""
+    if isinstance(lease, Lease) and isinstance(lease.seal, Seal):
+        return lease.seal, lease.seal.number << 40
+    return None, 0  # only the receipt knows it
+
+
+def _key(lease: Lease | str) -> int:
+    """A number for a lease: positive for a message's first, as nearly all are."""
+    if isinstance(lease, Lease):
+        seal = lease.seal
+        if isinstance(seal, Seal):
+            place = seal.number << 40 | lease.record.sequence
+            return place if lease.term == 1 else ~(place << 32 | lease.term)
+        lease = lease.receipt
+    number, sequence, term = term_of(lease) or (0, 0, 0)
+    place = number << 40 | sequence
+    return place if term == 1 else ~(place << 32 | term)
 
 
 def error_code(error: BaseException) -> str:

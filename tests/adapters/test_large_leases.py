@@ -45,7 +45,7 @@ class Reading:
             self._note(results)
             return results
 
-        monkeypatch.setattr(broker.engine._coalescer, "_execute", watched)
+        monkeypatch.setattr(broker.engine._coalescer, "execute", watched)
         if (direct := broker.engine.direct) is not None:
 
             def at_once(op: Any) -> Any:

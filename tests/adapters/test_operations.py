@@ -327,7 +327,7 @@ def test_a_client_that_leaves_takes_nothing_along(serving: Serving, tmp_path: An
     async def main() -> None:
         async with supersoniq.connect(f"sqlite:///{tmp_path}/store.db") as broker:
             queue = broker.queue("q")
-            execute = broker.engine._coalescer._execute
+            execute = broker.engine._coalescer.execute
             async with serving(create_app(broker)) as address:
                 await queue.publish("x")
 
@@ -335,7 +335,7 @@ def test_a_client_that_leaves_takes_nothing_along(serving: Serving, tmp_path: An
                     await asyncio.sleep(0.2)
                     return await execute(batch)
 
-                broker.engine._coalescer._execute = slow
+                broker.engine._coalescer.execute = slow
                 host, port = address.removeprefix("http://").split(":")
                 body = msgspec.msgpack.encode([{"op": "take", "queue": "q"}])
                 head = f"POST /operations HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
@@ -345,7 +345,7 @@ def test_a_client_that_leaves_takes_nothing_along(serving: Serving, tmp_path: An
                 await asyncio.sleep(0.1)
                 writer.close()
                 await asyncio.sleep(0.6)
-                broker.engine._coalescer._execute = execute
+                broker.engine._coalescer.execute = execute
                 stats = await queue.stats()
                 assert (stats.ready, stats.leased, stats.released) == (1, 0, 1)
 

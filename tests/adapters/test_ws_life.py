@@ -260,7 +260,7 @@ def test_a_store_that_fails_for_a_while(url: str) -> None:
                 assert direct is not None
                 return direct(op)
 
-        engine._coalescer._execute = sick
+        engine._coalescer.execute = sick
         if direct is not None:
             engine.direct = SickDirect()
         async with served(broker) as address, dial(address) as client:

@@ -102,6 +102,18 @@ def test_the_sender_is_who_the_token_says() -> None:
     assert [entry.content for entry in done.entries] == [b"x", b"y"]
 
 
+def test_each_message_keeps_what_else_is_said_of_it() -> None:
+    """Neighbours that share their details are signed together, and no others."""
+    drafts = [{}, {}, {"key": "k"}, {}, {"sender": "anna", "key": "l"}, {"priority": 3}]
+    entries = [prepare(str(n), **draft) for n, draft in enumerate(drafts)]  # type: ignore[arg-type]
+    done = permitted(caller("publish:*"), ops.Publish("q", entries), 0)
+    assert isinstance(done, ops.Publish)
+    assert {entry.details.sender for entry in done.entries} == {"anna"}
+    assert [entry.details.key for entry in done.entries] == [None, None, "k", None, "l", None]
+    assert [entry.priority for entry in done.entries] == [0, 0, 0, 0, 0, 3]
+    assert [entry.content for entry in done.entries] == [entry.content for entry in entries]
+
+
 def test_a_recipient_is_oneself_or_nobody() -> None:
     for recipient in (None, "anna"):
         assert permitted(caller("consume:q"), ops.Take("q", recipient=recipient), 0)

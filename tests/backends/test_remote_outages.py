@@ -141,7 +141,7 @@ def test_an_answer_that_does_not_come(door: str) -> None:
                     return [[]]
 
                 house.broker.engine.direct = None
-                house.broker.engine._coalescer._execute = slow
+                house.broker.engine._coalescer.execute = slow
                 with pytest.raises(OutcomeUnknown, match=r"0\.2 s"):
                     await broker.queues()
 

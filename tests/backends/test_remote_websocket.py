@@ -152,7 +152,7 @@ def test_what_is_under_way_is_answered_before_the_server_leaves() -> None:
                 return await execute(batch)
 
             engine.direct = None
-            engine._coalescer._execute = slow
+            engine._coalescer.execute = slow
             publish = ops.Publish("q", [supersoniq.Draft("x").entry])
             before = asyncio.ensure_future(broker.backend.execute([publish]))
             await begun.wait()

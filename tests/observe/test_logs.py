@@ -139,10 +139,10 @@ def test_a_batch_belongs_to_no_request(tmp_path: Path) -> None:
                 raise BackendUnavailable("it is sick")
 
             coalescer = broker.engine._coalescer
-            execute, coalescer._execute = coalescer._execute, sick
+            execute, coalescer.execute = coalescer.execute, sick
             broker.observe(Narrator())
             await client.get("/queues", headers={"x-request-id": "one"})
-            coalescer._execute = execute
+            coalescer.execute = execute
 
     try:
         asyncio.run(main())

@@ -198,15 +198,14 @@ def test_a_store_that_fails_is_an_outage_and_then_over(tmp_path: Path) -> None:
     async def main() -> None:
         async with app(of(tmp_path, "sqlite")) as (client, broker):
             await client.get("/stats")
-            execute = broker.engine._coalescer._execute
+            execute = broker.engine._coalescer.execute
 
             async def sick(batch: Sequence[AnyOp]) -> list[Result]:
                 raise BackendUnavailable("it is sick")
 
-            broker.engine._coalescer._execute = sick
-            broker.engine._coalescer.around(lambda each: each)
+            broker.engine._coalescer.execute = sick
             assert (await client.get("/metrics")).status_code == 503
-            broker.engine._coalescer._execute = execute
+            broker.engine._coalescer.execute = execute
             assert (await client.get("/metrics")).status_code == 200
 
     asyncio.run(main())

@@ -15,7 +15,7 @@ from supersoniq.api.engine import Engine
 from supersoniq.api.observer import Observer
 from supersoniq.api.waiting import Batch
 from supersoniq.auth.quota import Quota
-from supersoniq.auth.rights import permitted
+from supersoniq.auth.rights import admit, permitted, signed
 from supersoniq.auth.tokens import Caller
 from supersoniq.core.errors import AuthenticationFailed, PermissionDenied, SupersoniqError
 from supersoniq.core.messages import Entry, Lease, Published
@@ -89,7 +89,7 @@ class Guarded(Engine):
             AuthenticationFailed: the token has expired.
             PermissionDenied: its scope does not allow that.
         """
-        return permitted(self.caller, op, self._now())
+        return permitted(self._who.caller, op, self._now())
 
     def admitted(self, op: AnyOp) -> AnyOp:
         """The same, and it is about to be carried out.
@@ -102,6 +102,16 @@ class Guarded(Engine):
         if self._quota is not None:
             self._quota.charge(self.caller, allowed)
         return allowed
+
+    def admitted_one(self, queue: str, entry: Entry) -> Entry:
+        """The same for one message to be published, without making an operation of it."""
+        if self._quota is not None:
+            allowed = self.admitted(Publish(queue, (entry,)))
+            assert isinstance(allowed, Publish)
+            return allowed.entries[0]
+        caller = self._who.caller
+        admit(caller, Publish, queue, self._now())
+        return signed((entry,), caller.subject)[0]
 
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation, if the caller may."""
@@ -235,9 +245,7 @@ class _Checked(Direct):
         return self._guarded.seen(result) if isinstance(op, Queues) else result
 
     def publish(self, queue: str, entry: Entry) -> Published:
-        signed = self._guarded.admitted(Publish(queue, (entry,)))
-        assert isinstance(signed, Publish)
-        return self._direct.publish(queue, signed.entries[0])
+        return self._direct.publish(queue, self._guarded.admitted_one(queue, entry))
 
 
 @dataclass

@@ -14,6 +14,7 @@ token has held not long ago are served all the same: others may come from behind
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from supersoniq.adapters.asgi import Scope
@@ -47,6 +48,19 @@ class Identity:
     def __init__(self, verifier: Verifier | None, failures: Rate = FAILURES) -> None:
         self.verifier = verifier
         self._failures = failures.buckets()
+
+    def known(self, fields: Mapping[bytes, bytes]) -> Caller | None:
+        """The caller of a request whose token has held not long ago, else ``None``: ask ``of``.
+
+        What nearly every request needs, without the coroutines of a token that is to be verified.
+
+        Args:
+            fields: the request's header fields, of which none was there twice.
+        """
+        given = fields.get(b"authorization")
+        if given is None or self.verifier is None or given[:7] != b"Bearer ":
+            return None
+        return self.verifier.known(given[7:].decode("latin-1"))
 
     async def of(self, scope: Scope) -> Caller | None:
         """The caller behind an ASGI scope; ``None`` where it does not matter.
@@ -84,7 +98,7 @@ class Identity:
         client = scope.get("client")
         address = str(client[0]) if client else ""
         wait = self._failures.wait(address)
-        if wait and not self.verifier.knows(token):
+        if wait and self.verifier.known(token) is None:
             raise RateLimited(math.ceil(wait * 1000) / 1000)
         try:
             return await self.verifier.verify(token)
