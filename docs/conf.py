@@ -10,6 +10,7 @@ import supersoniq
 
 project = "SupersoniQ"
 author = "The SupersoniQ authors"
+copyright = author
 release = version = supersoniq.__version__
 
 extensions = [
@@ -18,7 +19,6 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_click",
-    "sphinxcontrib.mermaid",
 ]
 root_doc = "index"
 exclude_patterns = ["build"]
@@ -30,7 +30,6 @@ html_copy_source = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-myst_fence_as_directive = ["mermaid"]
 myst_url_schemes = {"http": None, "https": None, "mailto": None}
 
 autodoc_member_order = "bysource"

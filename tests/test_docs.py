@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import xml.dom.minidom
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,8 @@ def load(path: Path) -> ModuleType:
 def test_the_state_diagram_is_the_table() -> None:
     generator = load(DOCS / "make_states.py")
     assert (DOCS / "states.md").read_text() == generator.page(), "run: python docs/make_states.py"
+    assert (DOCS / "states.svg").read_text() == generator.picture()
+    xml.dom.minidom.parseString(generator.picture())
 
 
 def test_the_page_of_settings_is_the_model() -> None:
