@@ -13,12 +13,10 @@ What `supersoniq serve` can be told. Each setting has a flag, a variable and a l
 before variables, variables before the file, and the file before defaults. One line chooses the store:
 
 ```toml
-backend = "memory://"
-backend = "sqlite:////var/lib/supersoniq/jobs.db"
-backend = "redis://queue.internal:6379/0"
+backend = "sqlite:////var/lib/supersoniq/jobs.db"  # or "memory://", or "redis://queue.internal:6379/0"
 ```
 
-(one of them, of course). `publish`, `stats` and the other commands take that line too, so that in the same folder they find the
+`publish`, `stats` and the other commands take that line too, so that in the same folder they find the
 same store.
 
 - **The file** is `supersoniq.toml` in the working directory, or the one that `--config` or the variable `SUPERSONIQ_CONFIG` names.

@@ -7,6 +7,13 @@ import xml.dom.minidom
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
+from supersoniq.auth import Scopes, Verb
+from supersoniq.cli.settings.load import load as settings
+from supersoniq.core.errors import InvalidSetting
+from tests.docs.pages import blocks
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -31,3 +38,22 @@ def test_the_page_of_settings_is_the_model() -> None:
     assert (DOCS / "settings.md").read_text() == generator.page(), (
         "run: python docs/make_settings.py"
     )
+
+
+def test_an_unknown_setting_is_refused_in_these_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("supersoniq.toml").write_text("[listen]\nprot = 8080")
+    with pytest.raises(InvalidSetting) as refused:
+        settings()
+    [told] = blocks(DOCS / "settings.md", "text")
+    assert told.text.split() == ["Error:", *str(refused.value).split()]
+
+
+def test_the_scope_of_the_page_is_one() -> None:
+    [told] = blocks(DOCS / "auth.md", "text")
+    scopes = Scopes.parse(told.text.strip())
+    assert str(scopes) == told.text.strip()
+    assert scopes.allow(Verb("consume"), "mail.urgent")
+    assert not scopes.allow(Verb("consume"), "orders")

@@ -9,14 +9,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.docs.pages import ROOT, Block, blocks
+
 README = (ROOT / "README.md").read_text()
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MOUNTED = """
 import asyncio
 
@@ -40,25 +40,8 @@ asyncio.run(ask())
 """What is asked of the block that mounts the app."""
 
 
-class Block(NamedTuple):
-    kind: str
-    text: str
-    says: str | None
-    """What it prints, if the README shows that."""
-
-
-def blocks() -> list[Block]:
-    found = [(match[1], match[2], match.start(), match.end()) for match in FENCE.finditer(README)]
-    made: list[Block] = []
-    for n, (kind, text, _, end) in enumerate(found):
-        after = found[n + 1] if n + 1 < len(found) else None
-        shown = after is not None and after[0] == "text" and not README[end : after[2]].strip()
-        made.append(Block(kind, text, after[1] if shown and after is not None else None))
-    return made
-
-
-PYTHON = [block for block in blocks() if block.kind == "python"]
-SHELL = [line for block in blocks() if block.kind == "sh" for line in block.text.splitlines()]
+PYTHON = blocks(ROOT / "README.md", "python")
+SHELL = [line for block in blocks(ROOT / "README.md", "sh") for line in block.text.splitlines()]
 PROGRAM = Path(sys.executable).parent / "supersoniq"
 
 
@@ -80,7 +63,7 @@ def test_every_python_block_runs_and_prints_what_it_says(block: Block, tmp_path:
 
 
 def test_it_starts_with_what_it_is_and_ten_lines_of_code() -> None:
-    first = blocks()[0]
+    first = blocks(ROOT / "README.md")[0]
     lines = [line for line in first.text.splitlines() if line.strip()]
     assert first.kind == "python"
     assert README.index("```python") < 600
@@ -92,20 +75,6 @@ def test_every_make_target_it_names_is_there() -> None:
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE))
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"run", "test"} <= named <= targets
-
-
-def test_the_shell_lines_run(tmp_path: Path) -> None:
-    told = 0
-    for line in SHELL:
-        name, *arguments = shlex.split(line)
-        if name != "supersoniq":
-            assert name in {"sudo", "make", "curl"}
-            continue
-        if arguments[0] == "serve":
-            arguments.append("--help")  # it would go on for ever
-        run(PROGRAM, *arguments, cwd=tmp_path)
-        told += 1
-    assert told >= 5
 
 
 def test_the_requests_are_answered(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.adapters.sockets import Client, dial, served
 
 PAGE = (Path(__file__).parents[2] / "docs" / "websocket.md").read_text()
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
-SESSIONS = re.findall(r"```\n(<.*?|>.*?)```", PAGE, re.DOTALL)
+SESSIONS = re.findall(r"```text\n([<>].*?)```", PAGE, re.DOTALL)
 
 
 def fields(kind: type[msgspec.Struct]) -> set[str]:

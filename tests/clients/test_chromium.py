@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 import supersoniq.sync
 from tests.clients.browser import browsing
 from tests.clients.served import PATIENCE, Served, needs, served
+from tests.docs.pages import DOCS, blocks
 
 pytestmark = needs("chromium", "google-chrome")
 PAGES = Path(__file__).parent / "pages"
@@ -137,6 +138,26 @@ def test_webtransport(page: Page, tls: Served) -> None:
     for queue in queues:
         tls.all_done(queue, 100)
     tls.all_done(last, 1)
+
+
+def test_what_the_page_shows_of_webtransport(page: Page, tls: Served) -> None:
+    """docs/http3.md: it opens a stream, on which the server speaks first."""
+    assert tls.certfile is not None
+    der = certificate(tls.certfile).public_bytes(Encoding.DER)
+    [shown] = blocks(DOCS / "http3.md", "js")
+    program = shown.text.replace("localhost:8000", f"127.0.0.1:{tls.port}")
+    page.goto(f"https://127.0.0.1:{tls.port}/")
+    begins = page.evaluate(
+        f"""async (bytes) => {{
+          const hash = new Uint8Array(bytes);
+          {program}
+          const {{ value }} = await readable.getReader().read();
+          transport.close();
+          return new TextDecoder().decode(value);
+        }}""",
+        list(hashlib.sha256(der).digest()),
+    )
+    assert '{"type":"welcome",' in begins
 
 
 LISTEN = """

@@ -12,12 +12,12 @@ import asyncio
 import contextlib
 import inspect
 import io
-import re
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import trustme
@@ -31,9 +31,9 @@ from supersoniq.adapters.http import serve as serving
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.clock import Clock
 from tests.backends.redis_server import WHY, program, shared
+from tests.docs.pages import Block, blocks, name, pages_with
 
-DOCS = Path(__file__).parents[2] / "docs"
-FENCE = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN_ELSEWHERE = {"README.md": "tests/test_readme.py"}
 ELSEWHERE = (
     "https://queues.example.com/jobs",
     "https://queues.example.com",
@@ -43,37 +43,7 @@ ELSEWHERE = (
 REDIS = "redis://localhost:6379/0"
 
 
-class Block(NamedTuple):
-    kind: str
-    text: str
-    line: int
-    says: str | None
-    """What it prints, if the page shows that in a block of text right after it."""
-
-
-def blocks(page: Path) -> list[Block]:
-    text = page.read_text()
-    found = list(FENCE.finditer(text))
-    made = []
-    for n, match in enumerate(found):
-        after = found[n + 1] if n + 1 < len(found) else None
-        said = None
-        if (
-            after is not None
-            and after[1] == "text"
-            and not text[match.end() : after.start()].strip()
-        ):
-            said = after[2]
-        line = text.count("\n", 0, match.start(2))
-        made.append(Block(match[1], match[2], line, said))
-    return made
-
-
-PAGES = [
-    page
-    for page in sorted(DOCS.glob("*.md"))
-    if any(block.kind == "python" for block in blocks(page))
-]
+PAGES = pages_with("python", *RUN_ELSEWHERE)
 
 
 def compiled(block: Block, page: Path, replaced: dict[str, str]) -> CodeType:
@@ -89,9 +59,7 @@ def compiled(block: Block, page: Path, replaced: dict[str, str]) -> CodeType:
 
 async def run_page(page: Path, replaced: dict[str, str], given: dict[str, Any]) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", **given}
-    for block in blocks(page):
-        if block.kind != "python":
-            continue
+    for block in blocks(page, "python"):
         with contextlib.redirect_stdout(io.StringIO()) as told:
             code = compiled(block, page, replaced)
             if code.co_flags & inspect.CO_COROUTINE:
@@ -161,8 +129,17 @@ def nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "serve", stand_in)
 
 
-@pytest.mark.usefixtures("folder", "nothing_is_served")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """Frameworks set logging up, for all tests after them."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.mark.usefixtures("folder", "nothing_is_served", "logging_as_it_was")
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_python_blocks_run_and_print_what_they_say(page: Path) -> None:
     replaced = {"8443": "0", "100_000": "300", "max_examples=100": "max_examples=1"}
     replaced["MyHarness(Harness):"] = (

@@ -4,41 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
 import supersoniq
-from tests.turns import by_turns
-
-CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
-
-
-@pytest.fixture(scope="session")
-def client() -> Path:
-    if shutil.which("npm") is None:
-        pytest.skip("no Node.js with npm here; make test-tools installs it")
-    with by_turns("npm"):
-        if not (CLIENT / "node_modules").exists():
-            command = ["npm", "install", "--no-audit", "--no-fund"]
-            if subprocess.run(command, cwd=CLIENT, capture_output=True).returncode:
-                pytest.skip("npm cannot install the TypeScript compiler here")
-    return CLIENT
-
-
-def run(client: Path, *command: str) -> str:
-    program = f"{sys.executable} -m supersoniq"
-    env = {**os.environ, "SUPERSONIQ": program}
-    done = subprocess.run(
-        command, cwd=client, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+from tests.typescript.compiling import CLIENT, run
 
 
 def test_in_node(client: Path) -> None:
@@ -47,10 +17,9 @@ def test_in_node(client: Path) -> None:
     assert "pass 0" not in told
 
 
-def test_it_has_no_dependencies_and_builds(client: Path, tmp_path: Path) -> None:
-    assert '"dependencies"' not in (client / "package.json").read_text()
-    run(client, "npx", "tsc", "-p", "tsconfig.build.json", "--outDir", str(tmp_path))
-    names = {path.name for path in tmp_path.iterdir()}
+def test_it_has_no_dependencies_and_builds(package: Path) -> None:
+    assert '"dependencies"' not in (package / "package.json").read_text()
+    names = {path.name for path in (package / "dist").iterdir()}
     assert {"index.js", "index.d.ts", "node.js", "node.d.ts"} <= names
 
 
