@@ -19,7 +19,8 @@ from pathlib import Path
 
 __all__ = ["by_turns", "share", "turn"]
 
-FOLDER = "SUPERSONIQ_TESTS_FOLDER"
+FOLDER = "TESTS_FOLDER"
+"""Not with the prefix of settings: a server that a test starts would refuse it."""
 
 
 @contextmanager

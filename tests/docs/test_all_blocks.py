@@ -13,12 +13,11 @@ RUN = {
     "yaml": "tests/docs/test_data.py",
     "js": "tests/clients/test_chromium.py: runs in a page",
     "ts": "tests/typescript/test_readme.py: checked by the compiler, runs in Node",
-    "mermaid": "tests/test_docs.py: made from the table of states",
     "{eval-rst}": "tests/docs/test_sphinx.py",
     "{toctree}": "tests/docs/test_sphinx.py",
 }
 """By kind: who runs all blocks of it, on every page."""
-ONLY_HERE = {"js": {"http3"}, "ts": {"clients/typescript/README.md"}, "mermaid": {"states"}}
+ONLY_HERE = {"js": {"http3"}, "ts": {"clients/typescript/README.md"}}
 """Kinds whose test knows the page: another page with one needs a test."""
 SHOWN = {
     ("architecture", "        you "): "a picture; its table of rooms is tests/test_layering.py's",
