@@ -18,10 +18,10 @@ from supersoniq.auth.scopes import Verb
 from supersoniq.auth.tokens import Caller
 from supersoniq.core import ops
 from supersoniq.core.errors import AuthenticationFailed, PermissionDenied
-from supersoniq.core.messages import Details, Entry
+from supersoniq.core.messages import PLAIN, Details, Entry
 from supersoniq.core.ops import AnyOp
 
-__all__ = ["VERBS", "admit", "allows", "permitted", "signed", "verb_of"]
+__all__ = ["VERBS", "admit", "allows", "permitted", "sign", "verb_of"]
 
 VERBS: dict[type[ops.Op], tuple[Verb, ...]] = {
     ops.Publish: (Verb.PUBLISH,),
@@ -43,6 +43,8 @@ VERBS: dict[type[ops.Op], tuple[Verb, ...]] = {
     ops.Import: (Verb.MANAGE,),
 }
 """Any of them is enough. ``Queues`` is not here: everybody gets the names that they may see."""
+MOST_GRANTED = 100
+"""Queues of which is kept, for each kind of operation, that a caller may do it there."""
 
 
 def verb_of(kind: type[ops.Op]) -> tuple[Verb, ...]:
@@ -52,11 +54,15 @@ def verb_of(kind: type[ops.Op]) -> tuple[Verb, ...]:
 
 def allows(caller: Caller, kind: type[ops.Op], queue: str) -> bool:
     """Whether a word of the caller's scope allows such an operation on a queue."""
-    allow = caller.scopes.allow
-    for verb in VERBS[kind]:  # noqa: SIM110 - asked at every operation
-        if allow(verb, queue):
-            return True
-    return False
+    granted = caller.scopes.granted
+    if queue in granted[kind]:
+        return True
+    if not any(caller.scopes.allow(verb, queue) for verb in VERBS[kind]):
+        return False
+    if len(granted[kind]) >= MOST_GRANTED:
+        granted[kind].clear()
+    granted[kind].add(queue)
+    return True
 
 
 def permitted(caller: Caller, op: AnyOp, now: float) -> AnyOp:
@@ -77,7 +83,7 @@ def permitted(caller: Caller, op: AnyOp, now: float) -> AnyOp:
         return op
     admit(caller, op.__class__, op.queue, now)
     if isinstance(op, ops.Publish):
-        return ops.Publish(op.queue, signed(op.entries, caller.subject))
+        return ops.Publish(op.queue, sign_all(op.entries, caller.subject))
     if isinstance(op, ops.Take) and op.recipient not in (None, caller.subject):
         raise PermissionDenied("recipient may only be the token's own sub")
     return op
@@ -96,24 +102,33 @@ def admit(caller: Caller, kind: type[ops.Op], queue: str, now: float) -> None:
         raise PermissionDenied(f"that takes the scope {needed}")
 
 
-def signed(entries: Sequence[Entry], sender: str) -> list[Entry]:
-    """Entries as their sender publishes them. O(1) each."""
+def sign(entry: Entry, sender: str) -> Entry:
+    """An entry as its sender publishes it. O(1)."""
+    details = entry.details
+    if details.sender == sender:
+        return entry
+    own = _signed(details, sender)
+    return Entry(entry.content, own, entry.priority, entry.delay, entry.ttl)
+
+
+def sign_all(entries: Sequence[Entry], sender: str) -> list[Entry]:
+    """The same for many, of which neighbours mostly share their details. O(1) each."""
     done: list[Entry] = []
-    before = own = None  # neighbours mostly share their details
+    before: Details | None = None
     for entry in entries:
         details = entry.details
         if details.sender != sender:
             if details is not before:
                 before, own = details, _signed(details, sender)
-            assert own is not None
             entry = Entry(entry.content, own, entry.priority, entry.delay, entry.ttl)
         done.append(entry)
     return done
 
 
 def _signed(details: Details, sender: str) -> Details:
-    if details == Details(details.content_type):
-        return _plain(details.content_type, sender)
+    kind = details.content_type
+    if details is PLAIN.get(kind) or details == Details(kind):
+        return _plain(kind, sender)
     return msgspec.structs.replace(details, sender=sender)
 
 

@@ -8,6 +8,7 @@ denied. A word that is not of this form is for somebody else (``openid``), and g
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,7 +58,7 @@ class Scopes:
         grants: its words.
     """
 
-    __slots__ = ("_by_verb", "_words")
+    __slots__ = ("_by_verb", "_words", "granted")
 
     def __init__(self, grants: list[Grant]) -> None:
         self._by_verb: dict[Verb, tuple[Grant, ...]] = {}
@@ -70,7 +71,9 @@ class Scopes:
             )
             for verb, grants in self._by_verb.items()
         }
-        """The names and the beginnings of names, by verb: what is asked at every operation."""
+        """The names and the beginnings of names, by verb."""
+        self.granted: defaultdict[object, set[str]] = defaultdict(set)
+        """For ``rights.allows``, which is asked at every operation: what it has found allowed."""
 
     @classmethod
     def parse(cls, scope: str) -> Scopes:

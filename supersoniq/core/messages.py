@@ -29,6 +29,7 @@ from supersoniq.core.states import Status
 
 __all__ = [
     "DAMAGED",
+    "PLAIN",
     "Content",
     "Details",
     "Draft",
@@ -343,7 +344,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 _BYTES, _TEXT, _JSON = Details(BYTES), Details(TEXT), Details(JSON)
-_PLAIN = {details.content_type: details for details in (_BYTES, _TEXT, _JSON)}
+PLAIN = {details.content_type: details for details in (_BYTES, _TEXT, _JSON)}
+"""What most messages share: a content type, and nothing else is said of them."""
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -362,7 +364,7 @@ def prepare(
     body, details = (content, _BYTES) if content.__class__ is bytes else _encode(content)
     if content_type is not None:
         kind = checks.content_type(content_type)
-        details = _PLAIN.get(kind) or Details(kind)
+        details = PLAIN.get(kind) or Details(kind)
     if key is not None or sender is not None or recipient is not None or headers is not None:
         details = Details(
             content_type=details.content_type,

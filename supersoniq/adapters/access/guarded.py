@@ -15,7 +15,7 @@ from supersoniq.api.engine import Engine
 from supersoniq.api.observer import Observer
 from supersoniq.api.waiting import Batch
 from supersoniq.auth.quota import Quota
-from supersoniq.auth.rights import admit, permitted, signed
+from supersoniq.auth.rights import admit, permitted, sign
 from supersoniq.auth.tokens import Caller
 from supersoniq.core.errors import AuthenticationFailed, PermissionDenied, SupersoniqError
 from supersoniq.core.messages import Entry, Lease, Published
@@ -105,13 +105,12 @@ class Guarded(Engine):
 
     def admitted_one(self, queue: str, entry: Entry) -> Entry:
         """The same for one message to be published, without making an operation of it."""
-        if self._quota is not None:
-            allowed = self.admitted(Publish(queue, (entry,)))
-            assert isinstance(allowed, Publish)
-            return allowed.entries[0]
         caller = self._who.caller
         admit(caller, Publish, queue, self._now())
-        return signed((entry,), caller.subject)[0]
+        signed = sign(entry, caller.subject)
+        if self._quota is not None:
+            self._quota.charge(caller, Publish(queue, (signed,)))
+        return signed
 
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation, if the caller may."""

@@ -67,7 +67,7 @@ class Endpoint:
             if scope["method"] not in SAFE:
                 service.origins.admit(scope)
             if service.verifier is not None and scope["method"] in self._guarded:
-                await exchange.identify()
+                exchange.caller = exchange.known() or await service.identity.of(scope)
             answer = await handler(exchange)
             if answer is not None:
                 await exchange.answer(answer)

@@ -108,17 +108,12 @@ class Exchange:
                 self._engine = service.request_engine(self.caller)
         return self._engine
 
-    async def identify(self) -> None:
-        """Establish who calls.
-
-        Raises:
-            AuthenticationFailed, RateLimited: nobody whose token holds.
-        """
-        identity, fields = self.service.identity, self._headers
-        if len(fields) == len(self.scope["headers"]):  # no field is there twice
-            self.caller = identity.known(fields)
-        if self.caller is None:
-            self.caller = await identity.of(self.scope)
+    def known(self) -> Caller | None:
+        """Who calls, if that is known by now; see ``Identity.known``."""
+        fields = self._headers
+        if len(fields) != len(self.scope["headers"]):  # one is there twice
+            return None
+        return self.service.identity.known(fields)
 
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation and give its result. The default queue is always there.

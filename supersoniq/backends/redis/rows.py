@@ -74,10 +74,10 @@ LETTERS = {
     Status.DEAD: "x",
 }
 _STATUS = {letter.encode(): status for status, letter in LETTERS.items()}
-_SHARED = 512
-"""Most content types whose details are shared."""
+_SHARED = 4096
+"""Most pairs of content type and sender whose details are shared."""
 _TYPES = {BYTES: b"b", TEXT: b"t", JSON: b"j"}
-_encoded = dict(_TYPES)
+_encoded: dict[tuple[str, str | None], bytes] = {(kind, None): raw for kind, raw in _TYPES.items()}
 _decoded = {raw: Details(kind) for kind, raw in _TYPES.items()}
 
 
@@ -134,22 +134,21 @@ def _blob(details: Details, priority: int, content: bytes) -> bytes:
 
 
 def _encode_details(details: Details) -> bytes:
-    kind = details.content_type
+    kind, sender = details.content_type, details.sender
     plain = (
         details.key is None
         and details.headers is None
-        and details.sender is None
         and details.recipient is None
         and details.origin is None
     )
-    if plain and (known := _encoded.get(kind)) is not None:
+    if plain and (known := _encoded.get((kind, sender))) is not None:
         return known
-    fields = (kind, details.headers, details.sender, details.recipient, details.key)
+    fields = (kind, details.headers, sender, details.recipient, details.key)
     origin = details.origin
     raw = _encode(fields if origin is None else (*fields, f"{origin:x}"))
     if plain and len(_encoded) < _SHARED:
-        _encoded[kind] = raw
-        _decoded[raw] = Details(kind)
+        _encoded[kind, sender] = raw
+        _decoded[raw] = Details(kind, sender=sender)
     return raw
 
 
@@ -273,7 +272,7 @@ def _decode_details(raw: bytes, recipient: str | None, expires_at: int | None) -
     )  # fmt: skip
     origin = None if fields.origin is None else int(fields.origin, 16)
     made = Details(kind, headers, sender, whom, key, expires_at, origin=origin)
-    plain = all(each is None for each in (headers, sender, whom, key, origin))
+    plain = all(each is None for each in (headers, whom, key, origin))
     if plain and expires_at is None and len(_decoded) < _SHARED:
         _decoded[raw] = made
     return made

@@ -1,7 +1,7 @@
 """Between records and rows.
 
 **Details** (content type, headers, sender, recipient, key, and the id if another store made it)
-are a JSON list, or a letter for the three plainest. Nearly all messages of a queue have the same
+are a JSON list, or a letter for the three plainest. Nearly all messages of a sender have the same
 ones, so the encoded form and its checksum are looked up, not made, and all such messages share one
 ``Details`` in memory.
 
@@ -49,33 +49,34 @@ _decode_past = msgspec.json.Decoder(tuple[str, str | None, str | None]).decode
 
 _STATUS = {str(status): status for status in Status}
 """A status that has rotted counts as dead: such a message is never delivered and can be seen."""
-_SHARED = 512
-"""Most content types whose details are shared."""
+_SHARED = 4096
+"""Most pairs of content type and sender whose details are shared."""
 _LETTERS = {BYTES: b"b", TEXT: b"t", JSON: b"j"}
 """Details of nothing but one of these types: a small message is mostly details otherwise."""
-_encoded = {kind: (raw, zlib.crc32(raw)) for kind, raw in _LETTERS.items()}
+_encoded: dict[tuple[str, str | None], tuple[bytes, int]] = {
+    (kind, None): (raw, zlib.crc32(raw)) for kind, raw in _LETTERS.items()
+}
 _decoded = {raw: Details(kind) for kind, raw in _LETTERS.items()}
 
 
 def encode_details(details: Details) -> tuple[bytes, int]:
     """Details as stored, and the checksum of that. O(1) for plain ones."""
-    kind = details.content_type
+    kind, sender = details.content_type, details.sender
     plain = (
         details.key is None
         and details.headers is None
-        and details.sender is None
         and details.recipient is None
         and details.origin is None
     )
-    if plain and (known := _encoded.get(kind)) is not None:
+    if plain and (known := _encoded.get((kind, sender))) is not None:
         return known
-    fields = (kind, details.headers, details.sender, details.recipient, details.key)
+    fields = (kind, details.headers, sender, details.recipient, details.key)
     origin = details.origin
     raw = _encode(fields if origin is None else (*fields, f"{origin:x}"))
     made = raw, zlib.crc32(raw)
     if plain and len(_encoded) < _SHARED:
-        _encoded[kind] = made
-        _decoded[raw] = Details(kind)
+        _encoded[kind, sender] = made
+        _decoded[raw] = Details(kind, sender=sender)
     return made
 
 
@@ -94,7 +95,7 @@ def decode_details(raw: Any, recipient: str, expires_at: int | None) -> Details:
     )  # fmt: skip
     origin = None if fields.origin is None else int(fields.origin, 16)
     made = Details(kind, headers, sender, whom, key, expires_at, origin=origin)
-    plain = all(each is None for each in (headers, sender, whom, key, origin))
+    plain = all(each is None for each in (headers, whom, key, origin))
     if plain and expires_at is None and len(_decoded) < _SHARED:
         _decoded[raw] = made
     return made
