@@ -143,7 +143,7 @@ def test_a_server_is_found_by_its_name_and_serves(site: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--server", "cosy"], "no server 'cosy'"),
+        (["--server", "cosy"], "listen.server = 'cosy': is not among "),
         (["--server", "cosy"], "teapot"),
         (["--server", "kettle"], "pip install 'supersoniq-teapot[tea]'"),
         (["--server", "cup"], "no ServerPlugin"),

@@ -152,7 +152,7 @@ def test_serve_tells_where_and_ends_on_a_signal(shell: Shell) -> None:
     ("words", "complaint", "code"),
     [
         (["--backend", "sqlite:///no/such/folder/x.db"], "the store", 1),
-        (["--backend", "teapot://"], "no backend for 'teapot'", 2),
+        (["--backend", "teapot://"], "backend = 'teapot://': teapot is not among ", 2),
         (["--host", "256.0.0.1"], "Error: ", 1),
     ],
 )

@@ -76,7 +76,10 @@ for (const transport of ["websocket", "http"] as const) {
         },
         { onError: (error) => told.push(error) },
       );
-      await until(async () => (await queue.stats()).acked === 1, "acked");
+      await until(async () => {
+        const { acked, dead } = await queue.stats();
+        return acked === 1 && dead === 1 && told.length === 1;
+      }, "one is acked, one dead, and told");
       await worker.stop();
       const [dead] = await queue.browse({ status: "dead" });
       assert.equal(dead?.content, "hopeless");
