@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 import supersoniq
+from supersoniq.adapters import loopback
 from supersoniq.adapters.http import exposure
 from supersoniq.adapters.http.serve import serve
 from supersoniq.cli.group import group
 from supersoniq.core.errors import InvalidSetting
 from tests.auth import tokens
+from tests.clients.served import served
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ from tests.auth import tokens
     ],
 )
 def test_what_loopback_is(address: str, stays: bool) -> None:
-    assert exposure.is_loopback(address) is stays
+    assert loopback.is_loopback(address) is stays
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "2001:db8::1"])
@@ -103,3 +105,50 @@ def test_a_refusal_leaves_the_store_alone(tmp_path: Path) -> None:
     with pytest.raises(supersoniq.InvalidSetting):
         serve(f"sqlite:///{store}", host="0.0.0.0", port=0)
     assert not store.exists()
+
+
+@pytest.mark.parametrize("kind", ["native", "uvicorn"])
+def test_a_page_whose_name_leads_here_is_a_stranger(kind: str, tmp_path: Path) -> None:
+    """DNS rebinding: to its browser, the page is one of this very host."""
+    with served(tmp_path, "--backend", "memory://", "--server", kind) as server:
+        port = server.port
+        for name in ("localhost", "app.localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
+            for host in (name, f"{name}:{port}"):
+                assert server.http.get("/queues", headers={"host": host}).status_code == 200
+        for name in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "[",
+            "10.0.0.1",
+        ):
+            host = f"{name}:{port}"
+            page = {"host": host, "origin": f"http://{host}"}
+            for path in ("/queues", "/messages", "/console", "/metrics"):
+                refused = server.http.get(path, headers=page)
+                assert refused.status_code == 403, path
+                assert "allow_origins" in refused.json()["detail"]
+            assert (
+                server.http.post("/messages", json={"content": 1}, headers=page).status_code == 403
+            )
+            assert handshake(port, host).startswith(b"HTTP/1.1 403 ")
+        assert handshake(port, f"localhost:{port}").startswith(b"HTTP/1.1 101 ")
+
+
+def test_names_that_are_meant_are_answered_to(tmp_path: Path) -> None:
+    asked = {"host": "queue.example", "origin": "https://queue.example"}
+    for more in (["--allow-origins", "https://queue.example"], ["--no-auth"]):
+        with served(tmp_path, "--backend", "memory://", *more) as server:
+            assert server.http.get("/queues", headers=asked).status_code == 200
+
+
+def handshake(port: int, host: str) -> bytes:
+    """The answer to a WebSocket's handshake by a page of that host."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        link.sendall(
+            f"GET /ws HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\nupgrade: websocket\r\n"
+            "connection: upgrade\r\nsec-websocket-version: 13\r\n"
+            "sec-websocket-key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n"
+            "sec-websocket-protocol: supersoniq.v1.json\r\n\r\n".encode()
+        )
+        return link.recv(100)

@@ -24,7 +24,7 @@ from tests.servers.test_h2_websocket import websocket
 Guest = Callable[[Running], AbstractAsyncContextManager[None]]
 
 WAIT = b'{"wait": 60}'
-LEASE = b"POST /queues/none/leases HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n" + WAIT
+LEASE = b"POST /queues/none/leases HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n" + WAIT
 SUBSCRIBE = json.dumps({"type": "subscribe", "id": 1, "queue": "q", "mode": "work", "credit": 1})
 JSON = "supersoniq.v1.json"
 
@@ -82,7 +82,7 @@ async def newcomer(where: Running) -> AsyncIterator[None]:
 async def idle(where: Running) -> AsyncIterator[None]:
     """Between two requests, and not reading."""
     with connect(where) as sock:
-        sock.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        sock.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
         hear(sock, b"}")
         yield
         assert rest(sock) == b""  # over TLS: with its goodbye, else this raises
@@ -98,7 +98,9 @@ async def half_head(where: Running) -> AsyncIterator[None]:
 @asynccontextmanager
 async def half_body(where: Running) -> AsyncIterator[None]:
     with connect(where) as sock:
-        sock.sendall(b"POST /messages HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\nhalf")
+        sock.sendall(
+            b"POST /messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\nhalf"
+        )
         # What came first on another connection was read: so is this, by now.
         async with idle(where):
             yield
@@ -120,7 +122,7 @@ async def lease(where: Running) -> AsyncIterator[None]:
 @asynccontextmanager
 async def sse(where: Running) -> AsyncIterator[None]:
     with connect(where) as sock:
-        sock.sendall(b"GET /queues/q/events HTTP/1.1\r\nhost: x\r\n\r\n")
+        sock.sendall(b"GET /queues/q/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
         heard = hear(sock, b"event: start")
         yield
         assert b"retry: " in heard
@@ -131,7 +133,7 @@ async def sse(where: Running) -> AsyncIterator[None]:
 async def ndjson(where: Running) -> AsyncIterator[None]:
     with connect(where) as sock:
         accept = b"accept: application/x-ndjson"
-        sock.sendall(b"GET /queues/q/events HTTP/1.1\r\nhost: x\r\n" + accept + b"\r\n\r\n")
+        sock.sendall(b"GET /queues/q/events HTTP/1.1\r\nhost: localhost\r\n" + accept + b"\r\n\r\n")
         hear(sock, b'"start"')
         yield
         assert rest(sock).endswith(b"0\r\n\r\n")
@@ -141,7 +143,9 @@ async def ndjson(where: Running) -> AsyncIterator[None]:
 async def deaf(where: Running) -> AsyncIterator[None]:
     """Asks for much, and reads nothing of it."""
     with connect(where, room=4096) as sock:
-        sock.sendall(b"GET /queues/large/messages?content=base64 HTTP/1.1\r\nhost: x\r\n\r\n" * 12)
+        sock.sendall(
+            b"GET /queues/large/messages?content=base64 HTTP/1.1\r\nhost: localhost\r\n\r\n" * 12
+        )
         hear(sock, b"HTTP/1.1 200 ")
         yield
 
@@ -165,7 +169,7 @@ async def deaf_worker(where: Running) -> AsyncIterator[None]:
     """A WebSocket that says hello and takes work, on a socket of which nothing is read."""
     with connect(where) as sock:
         fields = (
-            "host: x", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13",
+            "host: localhost", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13",
             "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==", f"sec-websocket-protocol: {JSON}",
         )  # fmt: skip
         sock.sendall(("\r\n".join(("GET /ws HTTP/1.1", *fields)) + "\r\n\r\n").encode())

@@ -64,6 +64,7 @@ class Endpoint:
                 allow = sorted(self._handlers)
                 raise Refusal(405, f"takes {', '.join(allow)}", allow=allow)
             service = self._service
+            service.origins.answer_to(scope)
             if scope["method"] not in SAFE:
                 service.origins.admit(scope)
             if service.verifier is not None and scope["method"] in self._guarded:

@@ -7,26 +7,14 @@ a server that lets everybody do everything.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
+from supersoniq.adapters.loopback import is_loopback
 from supersoniq.core.errors import InvalidSetting
 
-__all__ = ["address", "check_exposure", "is_loopback", "listen"]
+__all__ = ["address", "check_exposure", "listen"]
 
 BACKLOG = 2048
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an IP address never leaves this machine: 127.0.0.0/8, ``::1``, also in IPv6's dress.
-
-    Raises:
-        ValueError: it is no IP address.
-    """
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return ip.is_loopback
 
 
 def check_exposure(host: str, address: str, *, clear_text: bool, open_to_all: bool) -> None:

@@ -130,6 +130,8 @@ def serve(
     elif certfile is not None:
         check_pair(certfile, keyfile)
     app = create_app(broker, auth=auth, **options)
+    if auth is None and not no_auth:
+        app.service.origins.stay(host)
     settings = Options(
         certfile=certfile,
         keyfile=keyfile,

@@ -39,6 +39,7 @@ class Sockets:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         try:
+            self._service.origins.answer_to(scope)
             self._service.origins.admit(scope)
             name = _subprotocol(scope)
             caller = await self._service.identity.of(scope)
