@@ -127,7 +127,7 @@ def _ways(plan: Plan, store: str) -> Iterator[Way]:
     from benchmarks import sockets
 
     slow = 1 if store == "memory" else 2
-    count = plan.pick(8_000, 4_000, 128) // slow
+    count = plan.pick(16_000, 4_000, 128) // slow
 
     def post(side: Side) -> float:
         return post_many(
@@ -139,7 +139,7 @@ def _ways(plan: Plan, store: str) -> Iterator[Way]:
 
     yield Way("HTTP/1.1, one a request", count, post)
     for batch in (1, BATCH):
-        many = plan.pick(12_000, 6_000, 400) * (4 if batch > 1 else 1) // slow // BATCH * BATCH
+        many = plan.pick(16_000, 4_000, 400) * (5 if batch > 1 else 1) // slow // BATCH * BATCH
         name = f"WebSocket, {batch} a frame, published, worked on, acked"
         yield Way(name, many, partial(work, batch, many))
 

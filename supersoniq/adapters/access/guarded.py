@@ -115,7 +115,7 @@ class Guarded(Engine):
     async def call(self, op: AnyOp) -> Any:
         """Carry out an operation, if the caller may."""
         result = await self._engine.call(self.admitted(op))
-        return self.seen(result) if isinstance(op, Queues) else result
+        return self.seen(result) if op.__class__ is Queues else result
 
     def submit(
         self, op: AnyOp, done: Callable[[Any], None], failed: Callable[[Exception], None]
@@ -126,7 +126,7 @@ class Guarded(Engine):
         except SupersoniqError as error:
             failed(error)
             return
-        if isinstance(op, Queues):
+        if op.__class__ is Queues:
             self._engine.submit(allowed, lambda names: done(self.seen(names)), failed)
         else:
             self._engine.submit(allowed, done, failed)

@@ -25,6 +25,9 @@ from supersoniq.wire import answers
 __all__ = ["CODECS", "BadFrame", "Codec", "Unreadable"]
 
 
+_NESTED = (list, dict)
+
+
 class Unreadable(Exception):
     """It is no object of that format."""
 
@@ -127,7 +130,7 @@ class MessagePack(Codec):
             raise self._deep(raw) from None
         if isinstance(frame, Publish):
             for message in frame.messages:
-                if isinstance(message.content, list | dict):
+                if message.content.__class__ in _NESTED:
                     self._check(frame, message)
         return frame
 

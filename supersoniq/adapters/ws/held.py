@@ -99,8 +99,10 @@ class Held:
             if found is None or found.lease is not settlement.receipt:
                 continue
             found.settling -= 1
-            gone = isinstance(verdict, LeaseLost) or (
-                verdict is None and settlement.outcome is not Outcome.EXTEND
+            gone = (
+                settlement.outcome is not Outcome.EXTEND
+                if verdict is None
+                else isinstance(verdict, LeaseLost)
             )
             if gone and verdicts is not None:
                 del self._delivered[receipt]

@@ -75,26 +75,41 @@ class Replies:
             answer: makes the answer from the operation's result.
             lost: called if there is none.
         """
+        direct = self._engine.direct
+        if direct is not None:  # nothing is ever under way
+            try:
+                result = direct(op)
+            except Exception as error:
+                self._lost(id, error, lost)
+            else:
+                self._answer(id, answer, result)
+            return
         self.pending += 1
         self._size += size
 
         def done(result: Any) -> None:
             self._finished(size)
-            try:
-                self.put(answer(result))
-            except Exception:
-                self.failed(id)
+            self._answer(id, answer, result)
 
         def failed(error: Exception) -> None:
             self._finished(size)
-            if lost is not None:
-                lost()
-            if isinstance(error, SupersoniqError):
-                self.refuse(error, id)
-            else:
-                self.failed(id, error)
+            self._lost(id, error, lost)
 
         self._engine.submit(op, done, failed)
+
+    def _answer(self, id: int | str, answer: Callable[[Any], Ok], result: Any) -> None:
+        try:
+            self.put(answer(result))
+        except Exception:
+            self.failed(id)
+
+    def _lost(self, id: int | str, error: Exception, lost: Callable[[], None] | None) -> None:
+        if lost is not None:
+            lost()
+        if isinstance(error, SupersoniqError):
+            self.refuse(error, id)
+        else:
+            self.failed(id, error)
 
     def work(self, id: int | str, size: int, job: Coroutine[Any, Any, None]) -> None:
         """Have a request answered by a job of its own, which may be cancelled at the end.
