@@ -169,8 +169,9 @@ async def deaf_worker(where: Running) -> AsyncIterator[None]:
     """A WebSocket that says hello and takes work, on a socket of which nothing is read."""
     with connect(where) as sock:
         fields = (
-            "host: localhost", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13",
-            "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==", f"sec-websocket-protocol: {JSON}",
+            "host: localhost", "connection: upgrade", "upgrade: websocket",
+            "sec-websocket-version: 13", "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==",
+            f"sec-websocket-protocol: {JSON}",
         )  # fmt: skip
         sock.sendall(("\r\n".join(("GET /ws HTTP/1.1", *fields)) + "\r\n\r\n").encode())
         hear(sock, b"welcome")
