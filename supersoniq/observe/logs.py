@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
@@ -114,10 +115,8 @@ def as_text(record: logging.LogRecord) -> str:
 
 def as_json(record: logging.LogRecord) -> str:
     """A record as one JSON object."""
-    seconds, rest = divmod(record.created, 1)
-    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     told = {
-        "time": f"{at}.{int(rest * 1000):03d}Z",
+        "time": _time(record),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": record.getMessage(),
@@ -176,17 +175,29 @@ def set_up(format: Literal["text", "json"] = "text", level: str = "warning") -> 
     """Write what a server has to tell to standard error; for a program that is nothing else.
 
     Args:
-        format: ``text`` for people, ``json`` for machines.
+        format: ``text`` for people, each line with its time, unless systemd's journal takes them,
+            which has its own; ``json`` for machines.
         level: the least that is written of SupersoniQ's own lines: ``debug``, ``info``,
             ``warning``, ``error``. Of other libraries' it is ``warning``.
     """
+    text = as_text if "JOURNAL_STREAM" in os.environ else _dated
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.StreamHandler())
     for handler in root.handlers:
-        handler.setFormatter(_Formatter(as_json if format == "json" else as_text))
+        handler.setFormatter(_Formatter(as_json if format == "json" else text))
         handler.addFilter(Limiter())
     logging.getLogger("supersoniq").setLevel(level.upper())
+
+
+def _time(record: logging.LogRecord) -> str:
+    seconds, rest = divmod(record.created, 1)
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{at}.{int(rest * 1000):03d}Z"
+
+
+def _dated(record: logging.LogRecord) -> str:
+    return f"{_time(record)} {as_text(record)}"
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
@@ -212,7 +223,7 @@ def _trace(record: logging.LogRecord) -> str | None:
 
 
 def _word(value: Any) -> str:
-    text = str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     plain = text and text.isprintable() and not set(text) & set(" \"'=")
     return text if plain else json.dumps(text)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -110,3 +111,23 @@ def test_tokens_and_contents_are_never_told(shell: Shell) -> None:
     assert "call was refused" in told
     for secret in (CANARY, SECRET, token, token.rpartition(".")[2]):
         assert secret not in told
+
+
+def test_a_line_of_text_has_its_time_unless_the_journal_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> list[str]:
+        async with running(tmp_path, "--log-level", "info") as program:
+            program.signal()
+            await program.over()
+            return str(program.told).splitlines()
+
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    [line] = [each for each in asyncio.run(main()) if "takes requests" in each]
+    told = re.fullmatch(r"(\S+) INFO: the server takes requests (.*)", line)
+    assert told is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told[1])
+    assert 'tcp="HTTP/1.1, HTTP/2 in clear text, ' in told[2]
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    lines = asyncio.run(main())
+    assert any(each.startswith("INFO: the server takes requests ") for each in lines)
