@@ -7,6 +7,8 @@
 - It reads all frames that come at once at one go: 43,000 empty ones are half a second in which
   nobody else has a turn. Here it is a slice at a time.
 - It logs a traceback for a text that is no UTF-8. Here that is its client's fault, and no error.
+- It takes a message before the one before it is taken. Here an app waits until its own is, so that
+  whoever counts what waits knows of all of it.
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never, and over TLS once the client has said goodbye twice. Here it gets a while to take
   what was written, and is cut when it has (``closing.py``).
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
@@ -72,6 +74,13 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(UNREADABLE)
             self.transport.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        sent = message["type"] == "websocket.send"
+        await super().send(message)
+        del message  # what waits is in the transport; what it was made of need not wait as well
+        if sent and not self.writable.is_set():
+            await self.writable.wait()
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()

@@ -213,6 +213,7 @@ class WebSocket:
                 frame = self._frames.send(event)
             except LocalProtocolError as error:
                 raise StreamLost("the WebSocket is closing") from error
+            del message, text, event  # the frame may wait for long, and it is whole
             await self.stream.write(frame)
         elif self.stream.lost is not None or self._state == "closed":
             await self._ignore(kind)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from supersoniq.adapters.http.answers import SMALL, Backlog
+from supersoniq.adapters.http.answers import SMALL
+from supersoniq.adapters.http.backlog import Backlog
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.ws.outbox import Outbox
 
 MIB = 1024 * 1024
 FRAME = bytes(SMALL)
+
+
+def nobody() -> None:
+    raise AssertionError("nobody is to be cut")
 
 
 def test_many_have_less_each_and_get_it_all_once_they_read() -> None:
@@ -22,8 +27,8 @@ def test_many_have_less_each_and_get_it_all_once_they_read() -> None:
             await go.wait()
             sent += len(message["bytes"])
 
-        backlog = Backlog(4 * MIB)
-        boxes = [Outbox(send, False, 2 * MIB, Deadlines(60), backlog) for _ in range(30)]
+        backlog = Backlog(4 * MIB, 10)
+        boxes = [Outbox(send, False, 2 * MIB, Deadlines(60), backlog, nobody) for _ in range(30)]
 
         async def fill(box: Outbox) -> None:
             for _ in range(40):
@@ -53,9 +58,9 @@ def test_one_that_ends_gives_back_what_waited() -> None:
         async def send(_message: Any) -> None:
             await asyncio.Event().wait()
 
-        backlog = Backlog(4 * MIB)
+        backlog = Backlog(4 * MIB, 10)
         for begun in (False, True):
-            box = Outbox(send, True, 2 * MIB, Deadlines(60), backlog)
+            box = Outbox(send, True, 2 * MIB, Deadlines(60), backlog, nobody)
             box.put(b"x" * 100)
             writer = asyncio.ensure_future(box.run())
             if begun:

@@ -133,3 +133,30 @@ def test_empty_fragments_take_no_memory() -> None:
             assert peak < 16 << 20
 
     run(main)
+
+
+def test_sending_takes_as_long_as_it_takes_the_client_to_read() -> None:
+    taken = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": bytes(16 << 20)})
+        taken.set()
+        await send({"type": "websocket.close"})
+
+    async def main() -> None:
+        async with serving(app) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(UPGRADE)
+            await reader.readuntil(b"\r\n\r\n")
+            try:
+                await asyncio.sleep(0.2)
+                assert not taken.is_set()
+                async with asyncio.timeout(20):
+                    while not taken.is_set():
+                        assert await reader.read(1 << 20)
+            finally:
+                writer.transport.abort()
+
+    run(main)

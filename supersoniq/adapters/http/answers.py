@@ -17,7 +17,7 @@ import asyncio
 
 from supersoniq.adapters.http.problems import Refusal
 
-__all__ = ["SMALL", "Answers", "Backlog"]
+__all__ = ["SMALL", "Answers"]
 
 SMALL = 64 * 1024
 """Bytes of content that every answer may have."""
@@ -79,22 +79,3 @@ class Answers:
         if self._lock is None or self._loop is not loop:
             self._lock, self._loop = asyncio.Lock(), loop
         return self._lock
-
-
-class Backlog:
-    """Frames that wait to be taken, of all WebSockets together.
-
-    Args:
-        limit: bytes that they may have, about.
-    """
-
-    __slots__ = ("limit", "size")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.size = 0
-        """Bytes that wait now."""
-
-    def share(self) -> int:
-        """Bytes that may wait for one of them now."""
-        return max(SMALL, (self.limit - self.size) // 4)

@@ -58,6 +58,8 @@ class Batch:
         self.engine = engine
         self.leased: list[Lease] = []
         """What was leased for it."""
+        self.size = 0
+        """Bytes of what came of it."""
         self._results: list[Answer] = []
         self._encode = encode
         self._room = room
@@ -95,8 +97,9 @@ class Batch:
                     self._results.append(Answer(error=Fault.of(result)))
                 else:
                     fitting = self._fitting(op, result)
-                    raw = msgspec.Raw(self._encode(spelled(op, fitting)))
-                    self._results.append(Answer(ok=raw))
+                    raw = self._encode(spelled(op, fitting))
+                    self.size += len(raw)
+                    self._results.append(Answer(ok=msgspec.Raw(raw)))
 
     def _bounded(self, wave: list[Step]) -> list[Step]:
         """The same, with takes that read no more than there may be room for."""

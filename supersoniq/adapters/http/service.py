@@ -11,8 +11,9 @@ from typing import Any
 
 from supersoniq.adapters.access import Guarded, Identity, Origins
 from supersoniq.adapters.asgi import Scope, protocol_of
-from supersoniq.adapters.http.answers import Answers, Backlog
+from supersoniq.adapters.http.answers import Answers
 from supersoniq.adapters.http.arriving import Arriving
+from supersoniq.adapters.http.backlog import Backlog
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
@@ -75,7 +76,7 @@ class Service:
         """What half-sent bodies take together."""
         self.answers = Answers(limits.max_answers)
         """What large answers take together."""
-        self.backlog = Backlog(limits.max_answers)
+        self.backlog = Backlog(limits.max_answers, limits.send_timeout / 3)
         """What waits for all WebSockets together."""
         self.draining = False
         """Whether nobody shall be kept waiting any more."""

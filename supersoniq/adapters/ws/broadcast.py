@@ -1,8 +1,9 @@
 """Broadcast: every event of a queue, to every subscriber.
 
-Events wait in the store and never here: the next ones are read when the last ones could be sent. A
-subscriber that reads more slowly than events happen is told of a gap when the store's log has
-moved on without it; one that does not read at all is cut, as any connection is.
+Events wait in the store and never here: the next ones are read when the last ones could be sent,
+and what finds no room is read again later. A subscriber that reads more slowly than events happen
+is told of a gap when the store's log has moved on without it; one that does not read at all is cut,
+as any connection is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 from supersoniq.adapters.http.feed import CHUNK, Feed, size_of
 from supersoniq.adapters.http.wire import Encoding
 from supersoniq.adapters.ws.frames import EventsOut
-from supersoniq.core.messages import Event
 
 if TYPE_CHECKING:
     from supersoniq.adapters.ws.session import Session
@@ -27,18 +27,18 @@ class Broadcast:
         session: its connection.
         number: its number there.
         feed: what it is told.
-        first: an event that was taken from the feed already.
+        seen: the offset that it begins after.
         encoding: of contents.
     """
 
     def __init__(
-        self, session: Session, number: int, feed: Feed, first: Event | None, encoding: Encoding
+        self, session: Session, number: int, feed: Feed, seen: int, encoding: Encoding
     ) -> None:
         self.number = number
         self.credit = 0
         self._session = session
         self._feed = feed
-        self._first = first
+        self._seen = seen
         self._encoding = encoding
 
     async def run(self) -> None:
@@ -48,14 +48,24 @@ class Broadcast:
             SupersoniqError: the queue is gone, or the store will not have it.
         """
         session, feed = self._session, self._feed
+        outbox = session.outbox
         try:
             while True:
-                event = self._first or await feed.next()
+                if outbox.full:
+                    feed.forget(self._seen)
+                    await outbox.room()
+                event = await feed.next()
                 assert event is not None
-                self._first = None
-                await session.outbox.room()
                 events = [event, *feed.more(CHUNK - size_of(event))]
+                size = sum(map(size_of, events))
+                if outbox.full or not outbox.backlog.fits(size):
+                    feed.rewind(self._seen)
+                    del event, events
+                    await outbox.backlog.vacancy(size)
+                    continue
                 told = [session.codec.event(each, self._encoding) for each in events]
                 session.replies.put(EventsOut(subscription=self.number, events=told))
+                self._seen = events[-1].offset
+                del event, events, told
         finally:
             feed.stop()

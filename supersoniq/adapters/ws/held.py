@@ -4,6 +4,9 @@ Each delivery counts against its subscription's credit until its client has sett
 late: only the client knows whether it still works on it. When the connection ends, all that is
 left is released at once, uncounted. A delivery that is just being settled is left alone until the
 outcome is known, lest the release overtake the settlement.
+
+The store finds its way faster from a lease than from its receipt. But a lease has its message, and
+a client may hold ten thousand: of what is not small the receipt alone is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from supersoniq.core.ops import Outcome, Settlement, Verdict
 
 __all__ = ["Held", "Holder"]
 
+LITTLE = 1024
+"""Bytes that a message may have so that its lease is kept."""
+
 
 class Holder(Protocol):
     """Whose credit a delivery counts against: a subscription."""
@@ -29,10 +35,12 @@ class Holder(Protocol):
 class Delivered:
     """One delivery."""
 
-    __slots__ = ("holder", "lease", "settling")
+    __slots__ = ("holder", "lease", "queue", "settling")
 
-    def __init__(self, lease: Lease, holder: Holder) -> None:
+    def __init__(self, queue: str, lease: Lease | str, holder: Holder) -> None:
+        self.queue = queue
         self.lease = lease
+        """Or its receipt."""
         self.holder = holder
         self.settling = 0
         """Settlements of it that are under way."""
@@ -55,17 +63,17 @@ class Held:
 
     def add(self, receipt: str, lease: Lease, holder: Holder) -> None:
         """A message was given to the client."""
-        self._delivered[receipt] = Delivered(lease, holder)
+        kept = lease if _size(lease) <= LITTLE else receipt
+        self._delivered[receipt] = Delivered(lease.queue, kept, holder)
 
     def begin(self, queue: str, settlement: Settlement) -> Settlement:
         """A settlement begins; gives what is to be carried out."""
         receipt = settlement.receipt
         assert isinstance(receipt, str)
         found = self._delivered.get(receipt)
-        if found is None or found.lease.queue != queue:
+        if found is None or found.queue != queue:
             return settlement
         found.settling += 1
-        # The store finds its way faster from the lease itself.
         return Settlement(
             found.lease,
             settlement.outcome,
@@ -88,7 +96,7 @@ class Held:
             verdicts: on each; ``None``: nobody knows.
         """
         told = [None] * len(begun) if verdicts is None else verdicts
-        loose: list[Lease] = []
+        loose: list[str] = []
         for given, settlement, verdict in zip(asked, begun, told, strict=True):
             if given is settlement:
                 continue
@@ -108,11 +116,29 @@ class Held:
                 del self._delivered[receipt]
                 found.holder.settled()
             elif self._over and not found.settling:
-                loose.append(found.lease)
-        self._engine.release_soon(loose)
+                loose.append(receipt)
+        self._release(loose)
 
     def release(self) -> None:
         """The connection has ended: give back what it held."""
         self._over = True
-        loose = [each.lease for each in self._delivered.values() if not each.settling]
-        self._engine.release_soon(loose)
+        self._release([name for name, each in self._delivered.items() if not each.settling])
+
+    def _release(self, receipts: Sequence[str]) -> None:
+        """Give some back, and keep nothing of them."""
+        queues: dict[str, list[Settlement]] = {}
+        for receipt in receipts:
+            found = self._delivered.pop(receipt)
+            settlement = Settlement(found.lease, Outcome.RELEASE)
+            queues.setdefault(found.queue, []).append(settlement)
+        for queue, settlements in queues.items():
+            self._engine.settle_soon(queue, settlements)
+
+
+def _size(lease: Lease) -> int:
+    """Bytes of what can be large in a message."""
+    record = lease.record
+    headers = record.details.headers
+    if not headers:
+        return len(record.content)
+    return len(record.content) + sum(len(name) + len(value) for name, value in headers.items())

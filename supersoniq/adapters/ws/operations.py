@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
-from supersoniq.adapters.http.batches import GAP, Batch, Ear, Step, checked
+from supersoniq.adapters.http.batches import CONTENTS, GAP, Batch, Ear, Step, checked
 from supersoniq.adapters.ws.frames import Listen, Ok, Operations, StirsOut
 from supersoniq.adapters.ws.replies import ITEM
 from supersoniq.adapters.ws.session import Session
@@ -30,7 +30,8 @@ class Bound(Batch):
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session.engine, session.codec.encode, session.limits.max_body)
+        room = min(session.limits.max_body, session.outbox.space)
+        super().__init__(session.engine, session.codec.encode, room)
         self._terms = session.terms
         self._given: list[tuple[list[Lease], int]] = []
 
@@ -63,15 +64,26 @@ def operations(session: Session, asked: Operations, size: int) -> None:
 
 
 async def _carry_out(session: Session, id: int | str, steps: list[Step]) -> None:
-    batch = Bound(session)
-    try:
-        await batch.carry_out(steps)
-        answers = batch.answers
-        session.replies.put(Ok(id=id, at=answers.at, results=answers.results))
-    except BaseException:
+    reads = any(isinstance(step, CONTENTS) for step in steps)
+    while True:
+        if reads:
+            await session.outbox.room()
+        batch = Bound(session)
+        try:
+            await batch.carry_out(steps)
+            answers, size = batch.answers, batch.size
+            # What changes nothing that does not change back may be done anew, when there is room.
+            fits = session.outbox.backlog.fits(size)
+            if fits or not all(isinstance(step, CONTENTS) for step in steps):
+                session.replies.put(Ok(id=id, at=answers.at, results=answers.results))
+                batch.keep()
+                return
+        except BaseException:
+            batch.abandon()
+            raise
         batch.abandon()
-        raise
-    batch.keep()
+        del answers
+        await session.outbox.backlog.vacancy(size)
 
 
 def listen(session: Session, asked: Listen, _size: int) -> None:

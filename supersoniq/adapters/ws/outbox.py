@@ -1,20 +1,21 @@
 """What waits to be sent.
 
 Nobody who makes frames may run ahead of the reader at the other end: whoever has one waits for
-``room`` first. So what waits here is bounded by ``limit`` and one frame of each who waits. A frame
-that is not taken within the deadline means that the reader is to be cut.
-
-Many connections that read nothing may not have that much each: as what waits for all of them grows,
-an outbox is full with a quarter of what is left, though never below ``SMALL``.
+``room`` first. So what waits here is bounded by ``limit`` and one frame of each who waits, and
+together with all other outboxes by their ``backlog``. A frame that is not taken within the deadline
+means that the reader is to be cut.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from supersoniq.adapters.asgi import Send
-from supersoniq.adapters.http.answers import SMALL, Backlog
+from supersoniq.adapters.http.answers import SMALL
+from supersoniq.adapters.http.backlog import Backlog
 from supersoniq.adapters.http.deadlines import Deadlines
 
 __all__ = ["Outbox"]
@@ -32,16 +33,24 @@ class Outbox:
         limit: bytes that may wait.
         deadline: within which each frame must be taken.
         backlog: of all outboxes.
+        hurry: called if the reader takes nothing while others wait for its room.
     """
 
     def __init__(
-        self, send: Send, text: bool, limit: int, deadline: Deadlines, backlog: Backlog
+        self,
+        send: Send,
+        text: bool,
+        limit: int,
+        deadline: Deadlines,
+        backlog: Backlog,
+        hurry: Callable[[], None],
     ) -> None:
         self._send = send
         self._text = text
         self._limit = limit
         self._deadline = deadline
-        self._backlog = backlog
+        self.backlog = backlog
+        self.hurry = hurry
         self._frames: deque[bytes] = deque()
         self._size = 0
         self._filled = asyncio.Event()
@@ -53,18 +62,27 @@ class Outbox:
         """Have a frame sent. Whoever may put many waits for ``room`` before each."""
         if self._broken:
             return
+        little = self._size <= SMALL
         self._frames.append(frame)
         self._size += len(frame)
-        self._backlog.size += len(frame)
+        self.backlog.size += len(frame)
+        if little and self._size > SMALL:
+            self.backlog.holds(self)
         self._filled.set()
 
     @property
     def full(self) -> bool:
         """Whether nothing more should be put here now."""
+        if len(self._frames) >= MOST:
+            return True
         if self._size < SMALL:
-            return self._size >= self._limit or len(self._frames) >= MOST
-        most = min(self._limit, self._backlog.share())
-        return self._size >= most or len(self._frames) >= MOST
+            return self._size >= self._limit
+        return self._size >= self.backlog.share(self._limit)
+
+    @property
+    def space(self) -> int:
+        """Bytes of content for which there is room, so that all that is asked for can be put."""
+        return max(SMALL, (self.backlog.share(self._limit) - self._size) * 3 // 4)
 
     async def room(self) -> None:
         """Wait until it is not full; at once if it is not."""
@@ -82,11 +100,7 @@ class Outbox:
         try:
             while True:
                 while self._frames:
-                    frame = self._frames[0]
-                    await self._deadline.within(self.send(frame))
-                    self._frames.popleft()
-                    self._size -= len(frame)
-                    self._backlog.size -= len(frame)
+                    await self._deadline.within(self._send_first())
                     if not self.full:
                         self._roomy.set()
                 self._empty.set()
@@ -99,19 +113,36 @@ class Outbox:
         """Nothing is sent any more, and nothing waits."""
         self._broken = True
         self._empty.set()
-        self._backlog.size -= self._size
+        self.backlog.rests(self)
+        self.backlog.taken(self._size)
         self._size = 0
         self._frames.clear()
 
     async def flushed(self) -> None:
         """Wait until all is sent, or nothing more can be."""
-        while self._frames and not self._broken:
+        while self._size and not self._broken:
             self._empty.clear()
             await self._empty.wait()
 
     async def send(self, frame: bytes) -> None:
         """Send one frame past all that wait."""
+        await self._send(self._message(frame))
+
+    async def _send_first(self) -> None:
+        """Send the frame that has waited longest; it counts until it is taken."""
+        frame = self._frames.popleft()
+        size, sent = len(frame), self._send(self._message(frame))
+        del frame  # a text was made of it, and it may be large
+        await sent
+        if self._broken:
+            return
+        held = self._size > SMALL
+        self._size -= size
+        self.backlog.taken(size)
+        if held:
+            (self.backlog.holds if self._size > SMALL else self.backlog.rests)(self)
+
+    def _message(self, frame: bytes) -> dict[str, Any]:
         if self._text:
-            await self._send({"type": "websocket.send", "text": frame.decode()})
-        else:
-            await self._send({"type": "websocket.send", "bytes": frame})
+            return {"type": "websocket.send", "text": frame.decode()}
+        return {"type": "websocket.send", "bytes": frame}

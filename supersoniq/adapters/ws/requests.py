@@ -33,7 +33,7 @@ from supersoniq.adapters.ws.work import Work
 from supersoniq.api.watch import event_kinds
 from supersoniq.core import checks, ops
 from supersoniq.core.errors import InvalidArgument, RateLimited, SupersoniqError
-from supersoniq.core.messages import Entry, Event, EventKind, Published
+from supersoniq.core.messages import Entry, EventKind, Published
 from supersoniq.core.policy import MAX_LEASE, MIN_LEASE
 from supersoniq.wire.answers import PublishedOut
 
@@ -137,7 +137,6 @@ async def _broadcast(
     try:
         await session.service.call(session.engine, ops.Follow(queue))
         feed = Feed(session.own, queue, asked.since, kinds, _there)
-        first: Event | None = None
         try:
             await feed.start()
             offset, missed = feed.offset, False
@@ -145,7 +144,9 @@ async def _broadcast(
                 offset = asked.since
                 first = await feed.next(0)
                 if first is not None and first.kind is EventKind.GAP:
-                    offset, missed, first = first.offset, True, None
+                    offset, missed = first.offset, True
+                elif first is not None:
+                    feed.rewind(offset)
         except BaseException:
             feed.stop()
             raise
@@ -154,7 +155,7 @@ async def _broadcast(
         return
     assert offset is not None
     session.replies.put(Ok(id=asked.id, subscription=number, offset=offset, missed=missed))
-    session.subscriptions.keep(Broadcast(session, number, feed, first, asked.content))
+    session.subscriptions.keep(Broadcast(session, number, feed, offset, asked.content))
 
 
 async def _there() -> None:

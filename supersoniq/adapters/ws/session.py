@@ -82,7 +82,12 @@ class Session:
         self.limits = service.limits
         self.codec = codec
         self.outbox = Outbox(
-            send, codec.text, self.limits.max_outbox, service.send_deadline, service.backlog
+            send,
+            codec.text,
+            self.limits.max_outbox,
+            service.send_deadline,
+            service.backlog,
+            self._hurry,
         )
         self.held = Held(self.engine)
         self.terms = Terms(self.engine)
@@ -188,6 +193,10 @@ class Session:
     async def ended(self) -> None:
         """Wait until it has ended."""
         await asyncio.shield(self._ended)
+
+    def _hurry(self) -> None:
+        patience = self.service.backlog.patience
+        self.end(SLOW_READER.because(f"nothing was taken for {patience:g} s, and others wait"))
 
     def _closing(self) -> asyncio.Future[None]:
         self.end(GOING_AWAY.because("the broker is closed"))

@@ -2,7 +2,8 @@
 
 **Credit** is how many deliveries a subscriber may have that it has not settled. The server never
 leases more than that on its behalf, and leases on as deliveries are settled. What one look takes
-is also bounded by bytes, and nothing is leased while what was leased before cannot be sent.
+is also bounded by bytes, and nothing is leased while what was leased before cannot be sent. What
+was leased and finds no room after all goes back to the queue, lest it wait here.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Work:
                     recipient=self._recipient,
                     duration=self._duration,
                     wait=None,
-                    max_bytes=BATCH,
+                    max_bytes=min(BATCH, self._session.outbox.space),
                 )
             except Closed:
                 raise
@@ -103,7 +104,9 @@ class Work:
                 pause = min(pause * 2, longest)
                 continue
             pause = PAUSE[0]
-            await self._deliver(batch.leases)
+            wanted = self._deliver(batch.leases)
+            del batch
+            await self._session.outbox.backlog.vacancy(wanted)
             await asyncio.sleep(0)  # a store that never waits must not keep the others waiting
 
     async def _room(self) -> int:
@@ -117,31 +120,38 @@ class Work:
             if room > 0:
                 return min(room, self._session.limits.max_batch)
 
-    async def _deliver(self, leases: Sequence[Lease]) -> None:
+    def _deliver(self, leases: Sequence[Lease]) -> int:
+        """Send what there is room for, release the rest; gives bytes for which there was none."""
         session = self._session
         # The credit may have become smaller while they were on their way.
-        mine = leases[: max(self.credit - self.unsettled, 0)]
-        session.engine.release_soon(leases[len(mine) :])
+        most = min(len(leases), max(self.credit - self.unsettled, 0))
         sent = 0
         try:
-            while sent < len(mine):
-                await session.outbox.room()
-                sent += self._send(mine, sent)
+            while sent < most and not session.outbox.full:
+                chunk = _chunk(leases[sent:most])
+                size = sum(len(lease.record.content) for lease in chunk)
+                if not session.outbox.backlog.fits(size):
+                    return size
+                self._send(chunk)
+                sent += len(chunk)
+            return 0
         finally:
-            session.engine.release_soon(mine[sent:])
+            session.engine.release_soon(leases[sent:])
 
-    def _send(self, leases: Sequence[Lease], start: int) -> int:
-        """Send as many as one frame takes; gives their number."""
+    def _send(self, leases: Sequence[Lease]) -> None:
         session = self._session
-        told: list[Any] = []
-        size = 0
-        for lease in leases[start:]:
-            size += len(lease.record.content)
-            if told and size > CHUNK:
-                break
-            told.append(session.codec.delivery(lease, self._encoding))
+        told: list[Any] = [session.codec.delivery(lease, self._encoding) for lease in leases]
         session.replies.put(Deliver(subscription=self.number, messages=told))
-        for lease, each in zip(leases[start:], told, strict=False):
+        for lease, each in zip(leases, told, strict=True):
             session.held.add(each.receipt, lease, self)
         self.unsettled += len(told)
-        return len(told)
+
+
+def _chunk(leases: Sequence[Lease]) -> Sequence[Lease]:
+    """As many as one frame takes, at least one."""
+    size = 0
+    for count, lease in enumerate(leases):
+        size += len(lease.record.content)
+        if count and size > CHUNK:
+            return leases[:count]
+    return leases
