@@ -5,7 +5,9 @@
 - It takes fragments of a message without end, as long as there is nothing in them. Here each counts
   for some bytes at least.
 - It reads all frames that come at once at one go: 43,000 empty ones are half a second in which
-  nobody else has a turn. Here it is a slice at a time.
+  nobody else has a turn. Here it is a slice at a time, and of its messages a turn's.
+- It answers pings as fast as they come, for ever. Here they have a budget, as over HTTP/2 and 3
+  (``websocket.py``): above it the connection is closed with 1008.
 - It logs a traceback for a text that is no UTF-8. Here that is its client's fault, and no error.
 - It takes a message before the one before it is taken. Here an app waits until its own is, so that
   whoever counts what waits knows of all of it.
@@ -27,7 +29,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
+from supersoniq.servers.budget import Budget
 from supersoniq.servers.closing import all_taken
+from supersoniq.servers.websocket import PINGS, PINGS_RATE, TURN
 
 __all__ = ["Protocol"]
 
@@ -55,9 +59,11 @@ class Protocol(WebSocketsSansIOProtocol):
 
     _rest = b""
     _going = False
+    _given = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._pings = Budget(PINGS, PINGS_RATE)
         self.conn.debug = False
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +89,9 @@ class Protocol(WebSocketsSansIOProtocol):
             await self.writable.wait()
 
     async def receive(self) -> ASGIReceiveEvent:
+        self._given += 1
+        if self._given % TURN == 0:
+            await asyncio.sleep(0)  # a queue that has something in it makes nobody wait
         message = await self.queue.get()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
@@ -113,10 +122,24 @@ class Protocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def handle_ping(self) -> None:
+        if not self._may_ping():
+            return
         if self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()  # the answer is dropped, and it is a whole frame
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._may_ping():
+            super().handle_pong(event)
+
+    def _may_ping(self) -> bool:
+        if self.close_sent:
+            return False
+        fine = self._pings.take(self.loop.time())
+        if not fine:
+            self._fail(CloseCode.POLICY_VIOLATION, "too many pings")
+        return fine
 
     def shutdown(self) -> None:
         if self.handshake_complete and self.conn.state is not State.OPEN:

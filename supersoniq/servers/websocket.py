@@ -4,6 +4,10 @@ Frames are read from the stream when the app asks for a message, not before: an 
 read makes its own client wait, and nobody else. Sending waits for the peer's window, so that a peer
 that does not read makes the app wait, until the stream's deadline.
 
+Of what has come, a bounded number of frames is worked on before all others have their turn, however
+small the frames are. Pings and pongs, which make work and are of no use to an app, have a budget:
+who sends more is shown out with 1008.
+
 No extension is negotiated, so what arrives is as large as it says: with permessage-deflate, 151 KiB
 would become 181 MiB. A message is counted while it arrives, each fragment as 64 bytes at least.
 """
@@ -19,6 +23,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
+from supersoniq.servers.budget import Budget
 from supersoniq.servers.request import PATIENCE, App, Message, answer_fields
 from supersoniq.servers.stream import Reset, Stream, StreamLost
 
@@ -28,6 +33,12 @@ log = logging.getLogger("supersoniq.servers")
 
 PIECE = 16384
 """Bytes that are taken from the stream at once: some 2,700 frames at most."""
+
+TURN = 64
+"""Frames that are worked on before others have their turn."""
+
+PINGS, PINGS_RATE = 500, 50.0
+"""Pings and pongs that a client may send at a stroke, and for how many more each second."""
 
 FRAGMENT = 64
 """Bytes that a fragment counts for at least."""
@@ -55,7 +66,9 @@ class WebSocket:
         "_gone",
         "_ignored",
         "_messages",
+        "_more",
         "_parts",
+        "_pings",
         "_size",
         "_state",
         "max_message",
@@ -82,6 +95,8 @@ class WebSocket:
         self._size = 0
         self._gone: Message | None = None
         self._ignored = 0
+        self._more = False
+        self._pings = Budget(PINGS, PINGS_RATE)
 
     async def run(self, app: App) -> None:
         """Run the app. Nothing comes out of here but a cancellation."""
@@ -135,8 +150,8 @@ class WebSocket:
                 return self._gone
             if self._state == "open":
                 await self._read()
-                if not self._messages:
-                    await asyncio.sleep(0)  # a flood of frames without a message is only its own
+                if self._more or self.stream.waiting or not self._messages:
+                    await asyncio.sleep(0)  # what has come at once is not to be had at once
             else:
                 await self.stream.wait_over()
                 self._gone = _disconnect(ABNORMAL, "")
@@ -144,19 +159,26 @@ class WebSocket:
 
     async def _read(self) -> None:
         try:
-            data = await self.stream.read(PIECE)
-            if data is None:
-                self._gone = self._gone or _disconnect(NO_CODE, "")
-                await self._end(1000, "")
-                return
-            await self._take(data)
+            if not self._more:
+                data = await self.stream.read(PIECE)
+                if data is None:
+                    self._gone = self._gone or _disconnect(NO_CODE, "")
+                    await self._end(1000, "")
+                    return
+                self._frames.receive_data(data)
+            await self._take()
         except StreamLost:
             self._gone = self._gone or _disconnect(ABNORMAL, "")
 
-    async def _take(self, data: bytes) -> None:
+    async def _take(self) -> None:
+        """Work on a turn's frames of those that were read."""
         pings: list[Ping] = []
-        self._frames.receive_data(data)
-        for event in self._frames.events():
+        now = asyncio.get_running_loop().time()
+        self._more = False
+        for count, event in enumerate(self._frames.events(), 1):
+            if isinstance(event, Ping | Pong) and not self._pings.take(now):
+                await self._fail(CloseReason.POLICY_VIOLATION, "too many pings")
+                return
             if isinstance(event, TextMessage | BytesMessage):
                 self._size += max(len(event.data), FRAGMENT)
                 if self._size > self.max_message:
@@ -171,8 +193,9 @@ class WebSocket:
             elif isinstance(event, CloseConnection):
                 await self._closed(event)
                 return
-            else:
-                assert isinstance(event, Pong)
+            if count == TURN:
+                self._more = True  # or none; the next turn will see
+                break
         if pings:
             if len(pings) > PONGS:
                 del pings[:-1]

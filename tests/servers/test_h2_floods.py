@@ -9,7 +9,7 @@ from dataclasses import replace
 import h2.settings
 import pytest
 
-from supersoniq.servers.h2.limits import Budget
+from supersoniq.servers.budget import Budget
 from tests.servers.http2 import (
     LIMITS,
     Client,

@@ -238,13 +238,13 @@ def test_a_flood_of_pings_and_a_peer_that_does_not_read() -> None:
     async def main() -> None:
         async with connected() as (_, one), websocket(one) as ws:
             one.take = False
-            for _ in range(100):
+            for _ in range(4):
                 await ws.raw(masked(9, b"x" * 100) * 100)
             await ws.send(TextMessage("still here"))
             events = [await ws.receive()]
             while not isinstance(events[-1], TextMessage):
                 events.append(await ws.receive())
-            assert len(events) < 1000  # a pong for the last of those that came together
+            assert len(events) < 100  # a pong for the last of those that came together
 
     run(main)
 

@@ -24,7 +24,6 @@ from supersoniq.servers.alt_svc import alt_svc
 from supersoniq.servers.devcert import dev_certificate
 from supersoniq.servers.h3 import H3Server, udp_socket
 from supersoniq.servers.h3 import server as h3_server
-from supersoniq.servers.h3.allowance import Allowance
 from supersoniq.servers.h3.server import LAST_WORDS
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
 
@@ -317,8 +316,3 @@ def test_a_certificate_for_development(tmp_path: Path) -> None:
 
 def test_small_things() -> None:
     assert alt_svc(8443) == (b"alt-svc", b'h3=":8443"; ma=3600')
-    allowance = Allowance(2, 1.0)
-    assert [allowance.take(now) for now in (5.0, 5.0, 5.0, 5.5, 6.5, 6.5)] == [
-        True, True, False, False, True, False,
-    ]  # fmt: skip
-    assert [allowance.take(99.0) for _ in range(3)] == [True, True, False]

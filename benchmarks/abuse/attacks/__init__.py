@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.abuse.attacks import bodies, floods, heads, quic_floods, sockets, stalls
+from benchmarks.abuse.attacks import bodies, crumbs, floods, heads, quic_floods, sockets, stalls
 from benchmarks.abuse.trial import Attack
 
 __all__ = ["ATTACKS"]
@@ -12,6 +12,7 @@ ATTACKS: list[Attack] = [
     *bodies.ATTACKS,
     *heads.ATTACKS,
     *floods.ATTACKS,
+    *crumbs.ATTACKS,
     *sockets.ATTACKS,
     *quic_floods.ATTACKS,
 ]

@@ -23,11 +23,12 @@ from typing import Any, Protocol
 import h2.events
 from h2.exceptions import ProtocolError
 
+from supersoniq.servers.budget import Budget
 from supersoniq.servers.h2 import frames
 from supersoniq.servers.h2.discards import Discards
 from supersoniq.servers.h2.engine import Engine
 from supersoniq.servers.h2.frames import BadFrame, Frame, Frames
-from supersoniq.servers.h2.limits import Budget, Limits
+from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.h2.push import Pusher
 from supersoniq.servers.h2.streams import Lane
 from supersoniq.servers.head import (
@@ -125,17 +126,23 @@ class Connection:
         """Whether the peer has begun something that it has to finish soon."""
         return self._frames.owed or not self._greeted
 
-    def receive(self, data: bytes) -> None:
-        """Take what has arrived. Nothing comes out of here."""
+    def receive(self, data: bytes) -> bool:
+        """Take what has arrived. Nothing comes out of here.
+
+        Gives whether there may be more to do at the next turn, with whatever has come until then
+        or with nothing: so many frames are worked on in one.
+        """
         if self.over:
-            return
+            return False
         try:
-            for frame in self._frames.feed(data):
+            for count, frame in enumerate(self._frames.feed(data), 1):
                 if self._admit(frame):
                     for event in self.engine.receive_data(frame.raw):
                         self._handle(event)
                 if self.over:
-                    return
+                    return False
+                if count == self.limits.turn:
+                    return True
         except BadFrame as error:
             self.fail(error.code, str(error))
         except ProtocolError as error:
@@ -146,6 +153,7 @@ class Connection:
         except Exception:
             log.exception("a bug in the HTTP/2 server")
             self.fail(INTERNAL_ERROR, "a bug in the server")
+        return False
 
     def _admit(self, frame: Frame) -> bool:
         """Count a frame. Gives whether h2 shall see it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Budget", "Limits"]
+__all__ = ["Limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Limits:
     """Of a body that is still on its way when its request was answered. What is more is reset."""
     discards: int = 16
     """Requests of which that is so, at the same time."""
+    turn: int = 64
+    """Frames that are worked on before other connections have their turn."""
     output: int = 65536
     """Answers that wait to be sent; apps wait above it."""
     control_output: int = 262144
@@ -59,32 +61,3 @@ class Limits:
     """In which it has to give one."""
     linger: float = 1.0
     """After a connection error, in which what still arrives is thrown away, so that it is read."""
-
-
-class Budget:
-    """So many at once, and so many a second: a bucket of tokens.
-
-    Args:
-        burst: the tokens that it holds.
-        rate: tokens that come back each second.
-    """
-
-    __slots__ = ("_burst", "_left", "_rate", "_since")
-
-    def __init__(self, burst: int, rate: float) -> None:
-        self._burst = float(burst)
-        self._rate = rate
-        self._left = float(burst)
-        self._since: float | None = None
-
-    def take(self, now: float, tokens: int = 1) -> bool:
-        """Take some. Gives whether there were as many."""
-        if self._since is not None and self._left < self._burst:
-            self._left = min(self._burst, self._left + (now - self._since) * self._rate)
-        self._since = now
-        self._left -= tokens
-        return self._left >= 0
-
-    def earn(self, tokens: int) -> None:
-        """Give some back."""
-        self._left = min(self._burst, self._left + tokens)

@@ -4,6 +4,9 @@ What leaves is bounded twice. Answers stop at ``limits.output``: apps wait. Ackn
 nobody can make wait, stop at ``limits.control_output``: then nothing more is read until the peer
 has read. The first bound alone would let a flood of PINGs grow; one bound for both could leave two
 sides that each wait for the other one to read.
+
+What arrives is worked on in turns (``limits.turn``): 256 KiB that come at once can be 26,000
+frames, and nobody else shall wait for all of them.
 """
 
 from __future__ import annotations
@@ -67,6 +70,11 @@ class H2Protocol(asyncio.Protocol):
         self._connection: Connection | None = None
         self._flushing = False
         self._deaf = False
+        """Whether too much of what was said to the client waits to be sent."""
+        self._busy = False
+        """Whether something that was read waits to be worked on."""
+        self._coming = False
+        self._rest = b""
         self._heard = 0.0
         self._asked: float | None = None
         self._idle = 0.0
@@ -102,16 +110,49 @@ class H2Protocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived."""
+        self._heard = self.now()
+        if self._busy:
+            self._rest += data  # it was on its way already
+        else:
+            self._work(data)
+
+    def _work(self, data: bytes) -> None:
+        """Work on the next frames; the others wait, and nothing more is read until then."""
         connection = self._connection
         assert connection is not None
-        self._heard = self.now()
-        connection.receive(data)
-        if connection.owed:
+        more = connection.receive(data)
+        if more != self._busy:
+            self._busy = more
+            self._heed()
+        if more:
+            self._go_on_soon()
+        if connection.owed and not more:
             if "head" not in self._timers:
                 self._set("head", self._limits.head_timeout, self._on_slow_head)
         else:
             self._drop("head")
         self._flush()
+
+    def _go_on_soon(self) -> None:
+        if self._busy and not self._coming:
+            self._coming = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._coming = False
+        if self._transport is not None and not self._deaf:
+            rest, self._rest = self._rest, b""
+            self._work(rest)
+
+    def _heed(self) -> None:
+        """Read, or do not."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._deaf or self._busy:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
 
     def eof_received(self) -> None:
         """The client sends nothing more, and so cannot hold a conversation: close."""
@@ -132,9 +173,10 @@ class H2Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer has read."""
         self._drop("stuck")
-        if self._deaf and self._transport is not None:
+        if self._deaf:
             self._deaf = False
-            self._transport.resume_reading()
+            self._heed()
+            self._go_on_soon()
         assert self._connection is not None
         self._connection.wake()
 
@@ -201,7 +243,7 @@ class H2Protocol(asyncio.Protocol):
             transport.write(data)
         if not self._deaf and self.buffered() > self._limits.control_output:
             self._deaf = True
-            transport.pause_reading()
+            self._heed()
         if connection.waiting and "stuck" not in self._timers:
             connection.wake()
 

@@ -31,7 +31,7 @@ from aioquic.quic.events import (
     StreamReset,
 )
 
-from supersoniq.servers.h3.allowance import Allowance
+from supersoniq.servers.budget import Budget
 from supersoniq.servers.h3.credit import Connection
 from supersoniq.servers.h3.framing import Framing, Malformed
 from supersoniq.servers.h3.limits import Limits
@@ -77,7 +77,7 @@ class Protocol(QuicConnectionProtocol):
         """Streams whose apps wait for room."""
         self.requests = Requests(self, app, server, root_path)
         self._over = False
-        self._cancels = Allowance(limits.cancels, limits.cancels_per_second)
+        self._cancels = Budget(limits.cancels, limits.cancels_per_second)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._heads: dict[int, float] = {}
         """Until when the heads of requests have time, those first that have begun first."""
