@@ -110,18 +110,39 @@ def test_a_body_that_ends_or_is_left_counts_no_more() -> None:
     asyncio.run(main())
 
 
-def test_lines_that_were_read_count_no_more() -> None:
+def test_lines_that_were_stored_count_no_more() -> None:
     async def main() -> None:
         async with supersoniq.connect("memory://") as broker:
             app = create_app(broker, max_arriving=10 * KIB)
             one = Sender(app, kind="application/x-ndjson")
             for _ in range(40):
                 await one.send(b'{"content": "' + b"x" * KIB + b'"}\n{"content":')
-                assert app.service.arriving.size < 20
+                assert app.service.arriving.size < 3 * KIB
                 await one.send(b'"y"}\n')
             await one.send(b"", more=False)
             assert await one.answer() == 201
             assert (await broker.queue().stats()).published == 80
+
+    asyncio.run(main())
+
+
+def test_lines_that_wait_for_their_batch_count_and_many_make_it_short() -> None:
+    async def main() -> None:
+        async with supersoniq.connect("memory://") as broker:
+            app = create_app(broker, max_arriving=300 * KIB)
+            arriving, line = app.service.arriving, b'{"content": "' + b"x" * KIB + b'"}\n'
+            senders = [Sender(app, kind="application/x-ndjson") for _ in range(50)]
+            for round in range(3):
+                for sender in senders:
+                    await sender.send(line * 20)
+                    assert arriving.size <= 300 * KIB
+                assert arriving.size > 200 * KIB, "this shows something only if much waits"
+                assert (await broker.queue().stats()).published > 1000 * round
+            for sender in senders:
+                await sender.send(b"", more=False)
+                assert await sender.answer() == 201
+            assert arriving.size == 0
+            assert (await broker.queue().stats()).published == 3000
 
     asyncio.run(main())
 

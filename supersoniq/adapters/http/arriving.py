@@ -24,12 +24,14 @@ class Arriving:
         limit: bytes that they may have together.
     """
 
-    __slots__ = ("_bodies", "limit", "size")
+    __slots__ = ("_bodies", "limit", "size", "storing")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
         """Bytes that have come."""
+        self.storing = 0
+        """Bytes of batches of lines that are being stored: they are not given up any more."""
         self._bodies: dict[Arrival, None] = {}
 
     def __call__(self, size: int = 0) -> Arrival:
@@ -38,6 +40,10 @@ class Arriving:
         It raises a ``Refusal`` at its end if that body was given up.
         """
         return Arrival(self, size)
+
+    def room(self) -> int:
+        """Bytes that a batch of lines may have now, before it is stored."""
+        return max(self.limit - self.size - self.storing, 0) // 4
 
     def begin(self, arrival: Arrival) -> None:
         """Count it. O(1)."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.described import Body, Gives, described
 from supersoniq.adapters.http.endpoint import problem_reply
-from supersoniq.adapters.http.exchange import Exchange, Reply, reply, too_large, too_slow
+from supersoniq.adapters.http.exchange import Exchange, Reply, reply
 from supersoniq.adapters.http.forms import Progress
 from supersoniq.adapters.http.limits import limit
+from supersoniq.adapters.http.lines import Lines
 from supersoniq.adapters.http.media import JSON, NDJSON
 from supersoniq.adapters.http.problems import Refusal, problem_of
 from supersoniq.adapters.http.wire import Envelope, EnvelopeShape, PublishedOut, PublishQuery
@@ -97,68 +98,21 @@ async def _one(exchange: Exchange, queue: str, entry: Entry) -> Reply:
 
 
 async def _lines(exchange: Exchange, queue: str) -> Reply:
-    """Publish each full batch of lines, all or nothing, before more is read."""
     exchange.no_query()
-    progress = Progress()
-    batch: list[Entry] = []
-    size = 0
 
-    async def flush() -> None:
-        progress.add(await exchange.call(Publish(queue, batch)))
-        batch.clear()
+    async def store(batch: list[Entry]) -> list[Published]:
+        stored: list[Published] = await exchange.call(Publish(queue, batch))
+        return stored
 
-    limits = exchange.limits
+    lines = Lines(exchange, partial(_entry, exchange), store)
+    progress = lines.progress
     try:
-        async for number, line in _read_lines(exchange):
-            try:
-                batch.append(_entry(exchange, line))
-            except InvalidArgument as error:
-                raise decode.within(error, f"line {number}") from None
-            size += len(line)
-            if len(batch) >= min(limits.line_batch, limits.max_batch) or size >= limits.max_body:
-                await flush()
-                size = 0
-        if batch:
-            await flush()
+        await lines.publish()
     except (SupersoniqError, Refusal) as error:
         problem = error.problem if isinstance(error, Refusal) else problem_of(error)
         problem.published = progress
         return problem_reply(problem)
     return reply(progress, 201 if progress.lines > progress.duplicates else 200)
-
-
-async def _read_lines(exchange: Exchange) -> AsyncIterator[tuple[int, bytes]]:
-    """The lines of a body that are not empty, with their numbers, as they arrive."""
-    limits = exchange.limits
-    rest = bytearray()
-    number = 0
-    while True:
-        try:
-            service = exchange.service
-            with service.body_deadline(), service.arriving(len(rest)) as arrival:
-                chunk = await exchange.receive()
-                # What is only part of a line gives no new time.
-                while chunk is not None and b"\n" not in chunk and len(rest) <= limits.max_body:
-                    rest += chunk
-                    arrival.grow(len(chunk))
-                    chunk = await exchange.receive()
-        except TimeoutError:
-            raise too_slow(limits.body_timeout) from None
-        rest += chunk or b""
-        *lines, tail = rest.split(b"\n")
-        if chunk is None and tail:
-            lines, tail = [*lines, tail], bytearray()
-        rest = tail
-        for line in lines:
-            number += 1
-            if len(line) > limits.max_body:
-                raise too_large(limits.max_body)
-            if line := line.strip():
-                yield number, bytes(line)
-        if len(rest) > limits.max_body:
-            raise too_large(limits.max_body)
-        if chunk is None:
-            return
 
 
 def _entry(exchange: Exchange, raw: bytes) -> Entry:
