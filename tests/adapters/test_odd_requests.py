@@ -181,3 +181,26 @@ def test_heads_that_lie_over_a_real_server(serving: Serving, head: bytes) -> Non
             assert all(each.published == 0 for each in stats.values())
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_fields_that_are_lists_may_come_in_several_lines(caller: Caller, turn: int) -> None:
+    prefer = [("prefer", "respond-async"), ("prefer", 'WAIT = "0";x=y')][::turn]
+    answer = caller.call("GET", "/queues/default/events", prefer)
+    assert ("preference-applied", "wait=0") in answer.fields
+    accept = [("accept", "text/html"), ("accept", "application/json")][::turn]
+    assert caller.call("GET", "/queues", accept).status == 200
+
+
+@pytest.mark.parametrize("prefer", ["wait=1, wait=0", "wait", "wait=00", "x=wait=0", "await=0"])
+def test_preferences_that_are_none_of_ours(caller: Caller, prefer: str) -> None:
+    answer = caller.call("GET", "/queues/default/events", [("prefer", prefer)])
+    assert "preference-applied" not in dict(answer.fields)
+
+
+def test_errors_are_for_people(caller: Caller) -> None:
+    kind = [("content-type", "application/json")]
+    deep = caller.call("POST", "/messages", kind, b"[" * 70 + b"]" * 70)
+    assert b"b'" not in deep.body
+    query = caller.call("POST", "/messages?priority=1", kind, b'{"content": 1}')
+    assert b"priority = '1': has no place in the query" in query.body

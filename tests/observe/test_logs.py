@@ -51,6 +51,7 @@ def test_a_line_is_one_line_whatever_is_in_it() -> None:
     assert as_text(record("plain %d", 1, fields={"queue": "q"}, event="e")) == (
         "WARNING: plain 1 queue=q"
     )
+    assert as_text(record("x", fields={"tcp": ["a", "b"]}, event="e")) == 'WARNING: x tcp="a, b"'
 
 
 def test_a_bug_brings_its_traceback() -> None:

@@ -31,7 +31,8 @@ def loads(raw: bytes, max_depth: int) -> Any:
         InvalidArgument: it is none, or breaks a rule of this module. The field is ``body``.
     """
     if raw.count(b"[") + raw.count(b"{") > max_depth and _too_deep(raw, max_depth):
-        raise InvalidArgument("body", raw[:40], f"is nested over {max_depth} levels deep")
+        problem = f"is nested over {max_depth} levels deep"
+        raise InvalidArgument("body", raw[:40].decode("utf-8", "backslashreplace"), problem)
     try:
         return _parsed(raw.decode())
     except UnicodeDecodeError as error:

@@ -118,19 +118,22 @@ class _Stream:
     async def run(self) -> None:
         exchange, watch = self._exchange, self._watch
         answers = exchange.service.answers
+        asked = watch.offset
+        assert asked is not None
+        offset = await watch.begin() if self._resumed else asked
         fields = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
         if not self._held:
             fields.append((b"preference-applied", b"wait=0"))
         await exchange.begin(SSE if self._sse else NDJSON, fields)
-        assert watch.offset is not None
-        first = self._frame("start", watch.offset, {"offset": watch.offset, "kind": "start"})
+        # The id is what was asked: who is cut off before a gap is told comes back for it.
+        first = self._frame("start", asked, {"offset": offset, "kind": "start"})
         await exchange.piece(b"retry: %d\n" % RECONNECT + first if self._sse else first)
         try:
             if not (self._held or self._resumed):
-                await self._tell_ready(watch.offset)
+                await self._tell_ready(offset)
                 await self._all_taken()
                 return
-            seen = watch.offset
+            seen = asked
             while True:
                 event = await watch.next(exchange.limits.keep_alive if self._held else 0)
                 again = await self._tell_refused()
@@ -151,9 +154,9 @@ class _Stream:
         except SupersoniqError as error:
             # Too late for a status: the stream itself has to say it.
             problem = msgspec.to_builtins(problem_of(error))
-            offset = watch.offset
-            told_so = {"offset": offset, "kind": "error", "problem": problem}
-            await exchange.piece(self._frame("error", offset, told_so))
+            seen = watch.offset or offset
+            told_so = {"offset": seen, "kind": "error", "problem": problem}
+            await exchange.piece(self._frame("error", seen, told_so))
 
     async def _tell(self, event: Event, waits: Callable[[], None] | None = None) -> None:
         exchange = self._exchange
@@ -252,8 +255,11 @@ def _last_seen(exchange: Exchange, since: int | None) -> int | None:
 
 def _wants_no_wait(exchange: Exchange) -> bool:
     """Whether ``Prefer`` (RFC 7240) asks for what there is now."""
-    preferences = (exchange.header(b"prefer") or "").lower().replace(" ", "").split(",")
-    return "wait=0" in preferences
+    for preference in (exchange.listed(b"prefer") or "").lower().split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip() == "wait":  # the first one counts
+            return value.strip(' \t"') == "0"
+    return False
 
 
 async def _ready() -> None:

@@ -161,6 +161,13 @@ class Exchange:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    def listed(self, name: bytes) -> str | None:
+        """A header field that is a list, which may come in several lines (RFC 9110, 5.3)."""
+        fields = self.scope["headers"]
+        if name not in self._headers or len(self._headers) == len(fields):
+            return self.header(name)
+        return ",".join(value.decode("latin-1") for each, value in fields if each == name)
+
     def media_type(self) -> str | None:
         """The media type of its body, in lower case, without parameters.
 
@@ -214,7 +221,8 @@ class Exchange:
             InvalidArgument: there is one.
         """
         if self.scope.get("query_string"):
-            self.query(decode.Nothing)
+            for name, value in self.parameters().items():
+                raise InvalidArgument(name, value, "has no place in the query of this request")
 
     def address(self, path: str) -> bytes:
         """A path of this app as a client has to write it."""
@@ -297,7 +305,7 @@ class Exchange:
         Raises:
             Refusal: it likes none of them.
         """
-        wanted = self.header(b"accept")
+        wanted = self.listed(b"accept")
         if wanted is None or wanted in ("*/*", offers[0]):
             return offers[0]
         best = max(offers, key=lambda offer: liking(wanted, offer))

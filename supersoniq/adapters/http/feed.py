@@ -35,6 +35,16 @@ class Feed(Watch):
         super().__init__(engine, queue, since, kinds, ensure)
         self._limit = FIRST_GUESS
 
+    async def begin(self) -> int:
+        """Start, and give the offset after which everything will be told."""
+        await self.start()
+        assert self.offset is not None
+        begun = self.offset
+        self._take(await self._follow())
+        if self._ready and self._ready[0].kind is EventKind.GAP:
+            return self._ready[0].offset
+        return begun
+
     def more(self, room: int) -> list[Event]:
         """Events that are here already, up to so many bytes of content."""
         found: list[Event] = []

@@ -132,11 +132,14 @@ def problem_of(error: errors.SupersoniqError) -> Problem:
     status = status_of(type(error))
     retry = tries(type(error))
     after = getattr(error, "retry_after", 1) if retry else 0
+    detail = str(error)
+    if isinstance(error, errors.Closed):  # which tells a program what to do, and no client
+        detail = f"{error.what} is going away; come back"
     return Problem(
         type=f"{URN}{error.code}",
         title=error.code.replace("-", " ").capitalize(),
         status=status,
-        detail=str(error),
+        detail=detail,
         code=error.code,
         retry=retry,
         data=error.data,
