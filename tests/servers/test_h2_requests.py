@@ -213,6 +213,31 @@ def test_who_sends_on_after_its_answer_is_heard_out_up_to_a_bound() -> None:
     run(main)
 
 
+def test_the_rest_of_a_body_is_no_nuisance_unless_it_comes_in_crumbs() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await say(send, b"too large", 413)
+
+    async def main() -> None:
+        limits = dataclasses.replace(LIMITS, nuisances=50, nuisances_rate=0)
+        async with serving(app, limits=limits) as server, client(server) as one:
+            for _ in range(3):
+                number = one.request("/", "POST", end=False)
+                answer = await one.answer(number)
+                assert await one.upload(number, bytes(1_000_000), deaf=True) == 1_000_000
+                assert (answer.status, answer.reset) == (413, None)
+            assert (await one.get()).status == 413
+            assert not one.lost.is_set()
+            number = one.request("/", "POST", end=False)
+            await one.answer(number)
+            for _ in range(200):
+                one.h2.send_data(number, bytes(100))
+            one.flush()
+            await until(one.lost.is_set)
+            assert one.goaway == 11  # ENHANCE_YOUR_CALM
+
+    run(main)
+
+
 def test_an_app_that_is_wrong_harms_its_stream_alone(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/raise":

@@ -53,6 +53,8 @@ SETTINGS_COST = 20
 """Tokens for a SETTINGS frame, which touches every stream."""
 PADDING = 9
 """Bytes of a DATA frame that has none."""
+EARNEST = 1024
+"""Bytes of a DATA frame by which a client gets on with its body."""
 
 
 class Host(Protocol):
@@ -163,9 +165,10 @@ class Connection:
                 raise BadFrame(PROTOCOL_ERROR, "SETTINGS come first")
             self._greeted = True
         if kind == frames.DATA:
-            empty = len(frame.raw) == PADDING and not frame.flags & frames.END_STREAM
-            if empty or frame.stream not in self.lanes:  # what nobody wants any more comes for long
-                self._nuisance()
+            size = len(frame.raw) - PADDING
+            empty = not size and not frame.flags & frames.END_STREAM
+            if empty or (frame.stream not in self.lanes and not self._is_rest(frame.stream, size)):
+                self._nuisance()  # what nobody wants any more comes for long
         elif kind == frames.RST_STREAM:
             if frame.stream % 2:
                 self._in_vain()
@@ -184,6 +187,10 @@ class Connection:
                 return False
             return kind != frames.PRIORITY and kind <= frames.CONTINUATION
         return True
+
+    def _is_rest(self, number: int, size: int) -> bool:
+        """Whether it is of a request that was answered, of which so many bytes are thrown away."""
+        return size >= EARNEST and number in self._discards
 
     def _nuisance(self, cost: int = 1) -> None:
         if not self._nuisances.take(self._host.now(), cost):

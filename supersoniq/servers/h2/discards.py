@@ -30,6 +30,9 @@ class Discards:
         self._left: dict[int, int] = {}
         """By stream, the bytes that may still come."""
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._left
+
     def begin(self, number: int) -> None:
         """That stream was answered. Where there are too many, the oldest is reset."""
         self._left[number] = self._limits.discard
