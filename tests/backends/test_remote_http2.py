@@ -185,6 +185,28 @@ def test_a_peer_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not a word" in str(result)
 
 
+@pytest.mark.parametrize("connect_timeout", [0.1, 0.5])
+def test_a_peer_that_never_shakes_hands(
+    connect_timeout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is pinged before a connection stands, nor once it was given up."""
+    monkeypatch.setattr(shared, "SILENCE", 0.2)
+    wrong: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: wrong.append(context))
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server:
+            with pytest.raises(BackendUnavailable, match=f"within {connect_timeout:g} s"):
+                await reach(url, "2", ca=tls()[0], connect_timeout=connect_timeout).open()
+            await asyncio.sleep(0.5)
+
+    asyncio.run(main())
+    assert wrong == []
+
+
 @pytest.mark.parametrize("door", ["2", "3"])
 def test_large_requests_and_answers(door: str) -> None:
     """Beyond every window, both ways."""

@@ -8,6 +8,7 @@ looked at (section 6.8), nor was a stream that is reset with REFUSED_STREAM (sec
 from __future__ import annotations
 
 import asyncio
+import logging
 from ssl import SSLObject
 from typing import cast
 
@@ -38,6 +39,10 @@ CONNECTION_WINDOW = 1 << 24
 HEAD, GOAWAY = 9, 7
 """Bytes of a frame's head; the type of that frame."""
 LARGEST_FRAME = 1 << 16
+
+# It tells of every header field at DEBUG, tokens included. Who wants to see that sets a level.
+_fields = logging.getLogger("hpack")
+_fields.setLevel(_fields.level or logging.INFO)
 
 
 def dial(address: Address, host: str, patience: float) -> SharedLine:
@@ -98,6 +103,7 @@ class Http2(Link, asyncio.Protocol):
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW)
         self._flush()
+        self.standing()
 
     def data_received(self, data: bytes) -> None:
         """Something came."""

@@ -111,6 +111,7 @@ class Http3(Link):
             await self._carrier.wait_connected()
         except ConnectionError:
             raise OSError(self._problem or "refused") from None
+        self.standing()
 
     # What comes.
 

@@ -120,11 +120,16 @@ class Link(ABC):
         self._clock = asyncio.get_running_loop()
         self._heard = self._clock.time()
         self._pinged = False
-        self._timer = self._clock.call_later(SILENCE, self._tick)
+        self._timer: asyncio.TimerHandle | None = None
         self._problem: str | None = None
         self._replies: dict[int, Reply] = {}
         self._leaving = False
         """Whether the server takes no more requests."""
+
+    def standing(self) -> None:
+        """It stands: see to it that the server does not fall silent. Before, patience ends."""
+        self.heard()
+        self._timer = self._clock.call_later(SILENCE, self._tick)
 
     @property
     def usable(self) -> bool:
@@ -163,7 +168,8 @@ class Link(ABC):
         if self._problem is not None:
             return
         self._problem = problem
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for reply in self._replies.values():
             reply.fail(OutcomeUnknown(problem))
         self._replies.clear()

@@ -11,6 +11,7 @@ counts, and refuses that one stream.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import h2.config
@@ -28,6 +29,11 @@ Fields = list[tuple[bytes, bytes]]
 RIGHT = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"x")]
 ENCODER_TABLE = 4096
 """Bytes of the table with which answers are compressed, however much the client offers."""
+
+
+# It tells of every header field at DEBUG, tokens included. Who wants to see that sets a level.
+_fields = logging.getLogger("hpack")
+_fields.setLevel(_fields.level or logging.INFO)
 
 
 class _Decoder(Decoder):
