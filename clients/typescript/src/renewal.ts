@@ -6,7 +6,7 @@ import type { Session } from "./session.js";
 const FAR = 2 ** 31 - 1;
 /** Milliseconds before the end at which the next token is asked for, if the token lives long enough. */
 const MARGIN = 60_000;
-/** Milliseconds between two tries, at least. */
+/** Milliseconds between two tries, at least; beyond the end twice that, and so on up to `MARGIN`. */
 const LEAST = 100;
 
 /** When a JSON Web Token expires, in ms since the Unix epoch; `null` if it does not say. */
@@ -24,15 +24,19 @@ export function expiry(token: string): number | null {
  * Keep a connection's token new, for as long as the connection lives.
  *
  * The next one is asked for a minute before the end, or at half of what is left if that is less. What asking
- * or showing it fails with is not told: it is tried again until the end, and the server says then what is wrong.
+ * or showing it fails with is not told: it is tried again at half of what is then left, and so on until the end.
+ * Beyond it, as our clock may be wrong, ever more seldom, until the server closes the connection and says what is wrong.
  */
 export function keepRenewed(session: Session, first: string, ask: () => Promise<string | null>): void {
   let shown = first;
+  let late = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const plan = (ends: number | null): void => {
     if (!session.alive || ends === null) return;
     const left = ends - Date.now();
-    const wait = Math.max(left - Math.min(MARGIN, left / 2), LEAST);
+    late = left > 0 ? 0 : late + 1;
+    const least = late ? Math.min(LEAST * 2 ** late, MARGIN) : LEAST;
+    const wait = Math.max(left - Math.min(MARGIN, left / 2), least);
     timer = setTimeout(() => {
       if (wait > FAR) plan(ends);
       else void renew(ends);
