@@ -41,6 +41,8 @@ class Known(msgspec.Struct, frozen=True):
     oldest: Mapping[str, int]
     """Since when the oldest ready message has been ready, in milliseconds since the epoch, by name;
     of queues that have one."""
+    asked: float
+    """When the store was asked for its queues, in seconds of ``time.monotonic``."""
 
 
 class Figures:
@@ -69,7 +71,9 @@ class Figures:
         Raises:
             SupersoniqError: the store does not answer.
         """
-        return Known(await self._stats.get(), await self._oldest.get())
+        stats = await self._stats.get()
+        asked = self._stats.asked
+        return Known(stats, await self._oldest.get(), asked)
 
     async def _ask_stats(self) -> dict[str, QueueStats]:
         engine = self._engine()
@@ -133,6 +137,8 @@ class Kept(Generic[T]):
     def __init__(self, ask: Callable[[], Awaitable[T]], times: int) -> None:
         self._ask = ask
         self._times = times
+        self.asked = 0.0
+        """When the answer that is kept was asked for."""
         self._until = 0.0
         self._answer: T | None = None
         self._asking: asyncio.Future[T] | None = None
@@ -152,7 +158,7 @@ class Kept(Generic[T]):
     async def _renew(self) -> T:
         begun = monotonic()
         self._answer = answer = await self._ask()
-        ended = monotonic()
+        self.asked, ended = begun, monotonic()
         self._until = ended + max(FRESH, self._times * (ended - begun))
         return answer
 

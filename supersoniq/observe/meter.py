@@ -115,7 +115,7 @@ class Meter:
             SupersoniqError: the store does not answer.
         """
         known = await self.figures.known()
-        self.tally.forget(self.labels.keep(known.stats))
+        self.tally.forget(self.labels.keep(known.stats, known.asked))
         labels = {name: self.labels.of(name) for name in known.stats}
         times, process = self.times(sees), self.process() if sees is None else None
         store = await asyncio.to_thread(_summed, known, labels)

@@ -145,10 +145,25 @@ def test_queues_beyond_the_bound_are_summed_up() -> None:
 def test_who_is_gone_makes_room_for_others() -> None:
     from supersoniq.observe.labels import OTHER, Labels
 
-    labels = Labels(2)
+    labels = Labels(2, lambda: 10.0)
     assert [labels.of(name) for name in "abcab"] == ["a", "b", OTHER, "a", "b"]
-    assert labels.keep(["b", "c"]) == {"a"}
+    assert labels.keep(["b", "c"], asked=10.0) == set(), "a may be newer than that"
+    assert labels.keep(["b", "c"], asked=11.0) == {"a"}
     assert [labels.of(name) for name in "bcad"] == ["b", "c", OTHER, OTHER]
+
+
+def test_a_queue_that_is_younger_than_the_answer_keeps_what_was_counted() -> None:
+    async def main() -> None:
+        async with app() as (client, broker):
+            await scrape(client)
+            await broker.queue("young").publish("x")
+            assert await broker.queue("young").get(0) is not None
+            # Written anew from what the store said before.
+            await client.get("/metrics", headers={"accept": "text/plain"})
+            times = (await client.get("/stats/process")).json()["queues"]
+            assert times["young"]["time_in_queue"]["count"] == 1
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("most", [-1, 10_001, 1.5, True, "many"])
@@ -273,7 +288,7 @@ def test_no_content_or_secret_is_told() -> None:
         async with app(auth=tokens.verifier()) as (client, _):
             head = bearer("publish:* consume:* metrics:* browse:*")
             body = {
-                "content": canary,
+                "content": f"content-{canary}",  # the rest is told to who asks
                 "headers": {canary: canary},
                 "key": canary,
                 "sender": canary,
