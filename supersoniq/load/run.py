@@ -41,6 +41,8 @@ PAUSE = 0.05
 """Seconds that a publisher waits after such an error."""
 GLANCE = 0.25
 """Seconds between two looks at the queue while it is worked off."""
+PAGE = 1 << 22
+"""Bytes of contents that are looked at at once."""
 NONE, STORED, SEEN, UNSURE, FINISHED = range(5)
 """Nothing known; the store has it; a consumer had it; perhaps acknowledged; acknowledged."""
 
@@ -119,7 +121,8 @@ class Load:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return self._report(before, await self.queue.stats(), took, worked)
+        after = await self.queue.stats()
+        return self._report(before, after, await self._lost(before, after), took, worked)
 
     # Publishing.
 
@@ -225,6 +228,27 @@ class Load:
             await asyncio.wait({consuming}, timeout=GLANCE)
         consuming.result()
 
+    async def _lost(self, before: QueueStats, after: QueueStats) -> int:
+        """How many of what was stored are neither finished, nor dead, nor queued.
+
+        What is there may be of publishes and acknowledgements whose outcome is unknown. So, if
+        there were any and something is there, it is looked at which messages these are.
+        """
+        queued = _queued(after)
+        dead = after.dead - before.dead
+        stages = Counter(self._stages)
+        if not (self.errors[OutcomeUnknown.code] and (queued or dead)):
+            return max(0, stages[STORED] + stages[SEEN] - dead - queued)
+        left: set[int] = set()
+        last, limit = None, max(1, min(1000, PAGE // self.plan.size))
+        while page := await self.queue.browse(after=last, limit=limit):
+            left.update(int(message.content[:MARK], 16) for message in page)
+            last = page[-1].id
+        return sum(
+            stage in (STORED, SEEN) and number not in left
+            for number, stage in enumerate(self._stages)
+        )
+
     # Telling.
 
     async def _tick(self, tell: Callable[[Load], None] | None) -> None:
@@ -241,20 +265,19 @@ class Load:
         seconds = round(self.elapsed, 3)
         return Moment(seconds=seconds, published=self.published, finished=self.finished)
 
-    def _report(self, before: QueueStats, after: QueueStats, took: float, all: float) -> Report:
+    def _report(
+        self, before: QueueStats, after: QueueStats, lost: int, took: float, all: float
+    ) -> Report:
         self.timeline.append(self._moment())
-        stages = Counter(self._stages)
-        dead = after.dead - before.dead
-        missing = stages[STORED] + stages[SEEN] - dead - _queued(after)
         return Report(
             seconds=round(took, 3),
             seconds_worked_off=round(all, 3),
             published=self.published,
             finished=self.finished,
             failed=self.failed,
-            dead=dead,
+            dead=after.dead - before.dead,
             queued=_queued(after),
-            lost=max(0, missing),
+            lost=lost,
             delivered_after_finished=self.again,
             errors=dict(self.errors),
             published_per_second=round(self.published / took, 1),

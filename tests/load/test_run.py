@@ -156,6 +156,32 @@ async def test_a_lost_message_is_told(queue: supersoniq.Queue) -> None:
 
 
 @on_a_queue
+async def test_an_unknown_publish_that_is_still_queued_hides_no_loss(
+    queue: supersoniq.Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = queue.publish, 0
+
+    async def unsure(*args: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        stored = await real(*args, **named)
+        if calls <= 3:
+            raise OutcomeUnknown("cut")
+        if calls == 10:  # somebody else's doing: to the run, two are gone and five dead
+            taken = await queue.get_many(7, wait=0)
+            await queue.ack_many(taken[3:5])
+            for each in (*taken[:3], *taken[5:]):
+                await each.reject()
+        return stored
+
+    monkeypatch.setattr(type(queue), "publish", lambda _, *args, **named: unsure(*args, **named))
+    report = await Load(queue, few(consumers=0, publishers=1)).run()
+    assert (report.published, report.errors) == (47, {"outcome-unknown": 3})
+    assert (report.dead, report.queued) == (5, 43)
+    assert report.lost == 2
+
+
+@on_a_queue
 async def test_a_message_that_comes_again_is_told(
     queue: supersoniq.Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
