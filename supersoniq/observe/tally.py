@@ -94,8 +94,12 @@ class Tally(Observer):
             if leases := result.leases:
                 self._taken(leases[0].queue, leases, result.length)
         elif kind is list:
-            if op.__class__ is Settle and result:
+            if op.__class__ is not Settle:
+                return
+            if len(result) > 1:
                 self._settled(op, result)
+            elif result == [None]:
+                self._ended(op.queue, op.settlements[0].receipt)
         elif isinstance(result, SupersoniqError):
             self.failed_operations[result.code] += 1
 
@@ -103,9 +107,7 @@ class Tally(Observer):
         self._taken(lease.queue, (lease,), length)
 
     def acked(self, lease: Lease) -> None:
-        since = self._held.pop(_key(lease), None)
-        if since is not None:
-            self._of(lease.queue).in_hand.add(monotonic() - since)
+        self._ended(lease.queue, lease)
 
     def request(self, key: Request) -> None:
         """Count a request."""
@@ -136,6 +138,11 @@ class Tally(Observer):
             # Many at a time, as a dictionary finds its first key by passing over all that are gone.
             for key in list(islice(held, len(held) - MOST_HELD)):
                 del held[key]
+
+    def _ended(self, queue: str, lease: Lease | str) -> None:
+        since = self._held.pop(_key(lease), None)
+        if since is not None:
+            self._of(queue).in_hand.add(monotonic() - since)
 
     def _settled(self, op: Settle, verdicts: list[object]) -> None:
         now, end = monotonic(), self._held.pop

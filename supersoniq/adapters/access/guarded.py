@@ -98,7 +98,7 @@ class Guarded(Engine):
             AuthenticationFailed, PermissionDenied: as above.
             RateLimited: the caller has to wait.
         """
-        allowed = self.permitted(op)
+        allowed = permitted(self._who.caller, op, self._now())
         if self._quota is not None:
             self._quota.charge(self.caller, allowed)
         return allowed
