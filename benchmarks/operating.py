@@ -7,7 +7,7 @@ and handshake, for which each operation is checked. Hashes of text have the same
 them, since that alone makes two equal processes differ by a few hundredths.
 
 **In turns.** All three stand side by side and carry the same load one after the other (1 2 3, 3 2
-1, 1 2 3), in turns of half a second, so that whatever else the machine does meets all of them. Each
+1, 1 2 3), in turns of about a second, so that whatever else the machine does meets all of them. Each
 round gives a ratio; what is told is the median of many, with the smallest and largest. Before that
 each has a turn that does not count, and after each turn its queue is emptied. A scrape comes at the
 beginning of each turn of a server that is seen, and every second of a longer one: more often than
@@ -26,8 +26,8 @@ in the next; waiting for a disk, the same on both sides, moves it towards 1. To 
 ``TMPDIR=/var/tmp make bench ARGS="--only operating"``. There are 32 callers at a time over HTTP and
 800 frames over a WebSocket, so that commits are of groups.
 
-That two servers with all of it off come out as equal is seen with ``be_server`` of both alike:
-``PROFILE.md`` has how near to 1 that is.
+What it cannot do is make a busy machine quiet: ``PROFILE.md`` has what two servers came to that had
+all of it off.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ def _measure(plan: Plan, way: Way, store: str, sides: tuple[Side, ...]) -> Itera
     turns: dict[Side, list[Turn]] = {side: [] for side in sides}
     for side in sides:
         _turn(way, side)
-    for number_ in range(plan.rounds * plan.pick(ROUNDS, ROUNDS, 1)):
-        for side in sides if number_ % 2 == 0 else reversed(sides):
+    for turn in range(plan.rounds * plan.pick(ROUNDS, ROUNDS, 1)):
+        for side in sides if turn % 2 == 0 else reversed(sides):
             turns[side].append(_turn(way, side))
     off, *ons = sides
     for on in ons:
