@@ -7,7 +7,7 @@ and handshake, for which each operation is checked. Hashes of text have the same
 them, since that alone makes two equal processes differ by a few hundredths.
 
 **In turns.** All three stand side by side and carry the same load one after the other (1 2 3, 3 2
-1, 1 2 3), in turns of about a second, so that whatever else the machine does meets all of them. Each
+1, 1 2 3), about a second each, so that whatever else the machine does meets all of them. Each
 round gives a ratio; what is told is the median of many, with the smallest and largest. Before that
 each has a turn that does not count, and after each turn its queue is emptied. A scrape comes at the
 beginning of each turn of a server that is seen, and every second of a longer one: more often than
