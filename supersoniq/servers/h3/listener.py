@@ -4,6 +4,11 @@ Everything that arrives here was written by strangers, and one loop serves them 
 datagram is handled within its own ``try``: whatever it makes a library do, it costs its own
 connection at most. There is nothing that could end the listener but ``close``.
 
+And one loop serves them all: what arrives waits by sender (``inbox.py``), and a turn of the loop
+works on a few datagrams of each, one sender after the other, until it has done enough. Those who
+have no connection are one sender for each address. What comes for a connection that is over does
+not wait at all.
+
 A new connection is made only for a client that has shown that it is where it says it is: its first
 packet is answered with a Retry, which costs us nothing to remember, and which a forged address
 never sees (RFC 9000, section 8.1). Then there must be room for it, or it is told that there is
@@ -13,11 +18,13 @@ none.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from aioquic._buffer import Buffer
@@ -37,6 +44,7 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.retry import QuicRetryTokenHandler
 
 from supersoniq.servers.h3.credit import Connection
+from supersoniq.servers.h3.inbox import Inbox
 from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.h3.protocol import Protocol
 from supersoniq.servers.told import REFUSED
@@ -44,6 +52,16 @@ from supersoniq.servers.told import REFUSED
 __all__ = ["Listener"]
 
 log = logging.getLogger("supersoniq.servers.h3")
+
+SHARE = 8
+"""Datagrams of one sender that are worked on before the next one's turn."""
+TURN, TURN_SECONDS = 32, 0.002
+"""Datagrams, and seconds of work on them, after which all else in the loop has its turn."""
+
+
+LONG_HEADER = 0x80
+Arrived = tuple[bytes, NetworkAddress, QuicHeader | None]
+"""A datagram, from where, and its first header if that is a long one."""
 
 
 class Listener(asyncio.DatagramProtocol):
@@ -69,9 +87,12 @@ class Listener(asyncio.DatagramProtocol):
         self._make = make
         self._by_id: dict[bytes, Protocol] = {}
         self._homes: Counter[bytes] = Counter()
+        self._inbox: Inbox[Protocol | bytes, Arrived] = Inbox()
+        self._working = False
         self._retry = QuicRetryTokenHandler()
         self._transport: asyncio.DatagramTransport | None = None
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is there."""
@@ -81,30 +102,66 @@ class Listener(asyncio.DatagramProtocol):
         """Some client's address was unreachable; its connection will time out."""
 
     def datagram_received(self, data: bytes, addr: NetworkAddress) -> None:
-        """Somebody sent something. Never raises."""
+        """Somebody sent something: it waits for its sender's turn. Never raises."""
+        with self._surviving():
+            header = None
+            if data and not data[0] & LONG_HEADER:
+                name = data[1 : 1 + self._configuration.connection_id_length]
+            else:
+                try:
+                    header = pull_quic_header(Buffer(data=data), host_cid_length=0)
+                except ValueError:
+                    return
+                name = header.destination_cid
+            protocol = self._by_id.get(name)
+            if protocol is None:
+                if header is not None:
+                    self._inbox.put(_home(addr), (data, addr, header))
+            elif not protocol.quic.is_over():
+                self._inbox.put(protocol, (data, addr, header))
+            self._work_soon()
+
+    def _work_soon(self) -> None:
+        if self._inbox and not self._working:
+            self._working = True
+            self._loop.call_soon(self._work)
+
+    def _work(self) -> None:
+        """A turn's work."""
+        self._working = False
+        left, end = TURN, time.perf_counter() + TURN_SECONDS
+        while self._inbox and left > 0 and time.perf_counter() < end:
+            sender, arrived = self._inbox.take(min(SHARE, left))
+            left -= len(arrived)
+            if isinstance(sender, Protocol):
+                sender.take([(data, addr) for data, addr, _ in arrived])
+                continue
+            for data, addr, header in arrived:
+                with self._surviving():
+                    assert header is not None
+                    self._received(data, addr, header)
+        self._work_soon()
+
+    @contextlib.contextmanager
+    def _surviving(self) -> Iterator[None]:
         try:
-            self._received(data, addr)
+            yield
         except Exception as error:
             log.warning("a datagram was dropped: %s: %s", type(error).__name__, error)
             log.debug("where that happened", exc_info=True)
 
     def close(self) -> None:
         """Close the socket."""
+        self._inbox.clear()
         if self._transport is not None:
             self._transport.close()
 
-    def _received(self, data: bytes, addr: NetworkAddress) -> None:
-        try:
-            header = pull_quic_header(
-                Buffer(data=data), host_cid_length=self._configuration.connection_id_length
-            )
-        except ValueError:
-            return
-        protocol = self._by_id.get(header.destination_cid)
+    def _received(self, data: bytes, addr: NetworkAddress, header: QuicHeader) -> None:
+        protocol = self._by_id.get(header.destination_cid)  # it may have begun since
         if protocol is None:
             protocol = self._first(data, header, addr)
         if protocol is not None:
-            protocol.datagram_received(data, addr)
+            protocol.take([(data, addr)])
 
     def _first(self, data: bytes, header: QuicHeader, addr: NetworkAddress) -> Protocol | None:
         """What to do with a packet that belongs to no connection; answers are never longer."""

@@ -87,11 +87,14 @@ class Protocol(QuicConnectionProtocol):
 
     # What the loop calls. Nothing here raises.
 
-    def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
-        """Take a datagram."""
-        self.heard = self._loop.time()
+    def take(self, datagrams: list[tuple[bytes, NetworkAddress]]) -> None:
+        """Take what has come, and then send what there is to send."""
+        self.heard = now = self._loop.time()
         with self._surviving():
-            super().datagram_received(data, addr)
+            for data, addr in datagrams:
+                self.quic.receive_datagram(data, addr, now)
+            self._process_events()
+            self.transmit()
 
     def transmit(self) -> None:
         """Send what there is to send, once apps had a chance to add to it."""
