@@ -20,6 +20,7 @@ import pytest
 
 import supersoniq
 from supersoniq.adapters import create_app
+from supersoniq.adapters.http.household import SWITCH
 from supersoniq.adapters.http.serve import serve
 
 Serving = Callable[..., AbstractAsyncContextManager[str]]
@@ -298,3 +299,20 @@ def test_concurrent_clients_share_out_every_message_once(url: str, serving: Serv
             assert (await broker.queue("q").stats()).acked == 200
 
     asyncio.run(main())
+
+
+def test_a_store_waits_less_for_the_loop_and_nobody_for_the_collector_while_it_serves() -> None:
+    class Enough(Exception):
+        pass
+
+    def look(_: object) -> None:
+        told.append((sys.getswitchinterval(), gc.get_freeze_count() > 10_000))
+        raise Enough
+
+    told: list[tuple[float, bool]] = []
+    before = sys.getswitchinterval()
+    with pytest.raises(Enough):
+        serve("memory://", port=0, on_started=look)
+    assert told == [(pytest.approx(SWITCH), True)]
+    assert sys.getswitchinterval() == before
+    assert gc.get_freeze_count() == 0

@@ -19,6 +19,7 @@ from typing import Any
 
 from supersoniq.adapters.http.app import App, create_app
 from supersoniq.adapters.http.exposure import address, listen
+from supersoniq.adapters.http.household import household
 from supersoniq.api.broker import Broker
 from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
@@ -166,7 +167,7 @@ def serve(
             if on_started is not None:
                 on_started(serving)
 
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with household(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(plugin, app, broker, listener, settings, started))
     finally:
         listener.close()
