@@ -11,6 +11,9 @@
 - It logs a traceback for a text that is no UTF-8. Here that is its client's fault, and no error.
 - It takes a message before the one before it is taken. Here an app waits until its own is, so that
   whoever counts what waits knows of all of it.
+- It closes a connection whose client breaks a rule while that still sends, so that the client may
+  see a reset and never the code. Here what it sends is thrown away for a while (lingering close),
+  until it says goodbye or is quiet: ``linger`` seconds and ``discard`` bytes at most.
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never, and over TLS once the client has said goodbye twice. Here it gets a while to take
   what was written, and is cut when it has (``closing.py``).
@@ -43,6 +46,8 @@ UNREADABLE = (
 )
 FRAGMENT = 64
 """Bytes that a fragment counts for at least."""
+LONGEST = 131
+"""Bytes of the longest frame that closes."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -54,7 +59,17 @@ class Protocol(WebSocketsSansIOProtocol):
     look = 0.05
     """Seconds between two looks at a connection that was closed."""
 
+    discard = 16 * 1024 * 1024
+    """Bytes that a client may still send after it was told of its mistake."""
+
+    quiet = 2.0
+    """Seconds without any more of them, after which it has heard; also where it does not answer."""
+
     _end = 0.0
+    _failed = False
+    _discarded = 0
+    _patient_until = 0.0
+    _tail = b""
     _cut: asyncio.TimerHandle | None = None
 
     _rest = b""
@@ -67,6 +82,9 @@ class Protocol(WebSocketsSansIOProtocol):
         self.conn.debug = False
 
     def data_received(self, data: bytes) -> None:
+        if self._failed:
+            self._throw_away(data)
+            return
         if not self._rest and len(data) <= SLICE:
             self._read(data)
             return
@@ -175,20 +193,82 @@ class Protocol(WebSocketsSansIOProtocol):
         self.conn.fail(code, reason)
         self.handle_parser_exception()
 
+    def handle_parser_exception(self) -> None:
+        """Tell both sides why it is over, and hear no more of it."""
+        close = self.conn.close_sent
+        assert close is not None
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
+        )
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._failed = True
+        self.frames, self._rest = [], b""
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        # As long as there is one, the app's end does not close the connection.
+        self.close_timer = self.loop.call_later(self.linger, self.transport.abort)
+        self.read_paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._patient_until = self.loop.time() + self.quiet
+        self._see_out_soon()
+
+    def _throw_away(self, data: bytes) -> None:
+        """More of a client that was told of its mistake.
+
+        One look brings the next. Were it taken as fast as it comes, a client that reads when its
+        sending is held up would have no reason to.
+        """
+        self.transport.pause_reading()
+        self._discarded += len(data)
+        self._patient_until = self.loop.time() + self.quiet
+        if self._discarded > self.discard:
+            self.transport.abort()
+            return
+        self._tail = (self._tail + data[-LONGEST:])[-LONGEST:]
+        if _ends_with_close(self._tail):
+            self._patient_until = 0.0
+
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
         if not self.disconnected:
+            self._see_out_soon()
+
+    def _see_out_soon(self) -> None:
+        if self._cut is None:
             self._end = self.loop.time() + self.linger
             self._see_out()
 
     def _see_out(self) -> None:
-        left = self._end - self.loop.time()
-        if left <= 0 or (self.transport.is_closing() and all_taken(self.transport)):
+        now = self.loop.time()
+        left = self._end - now
+        over = self.transport.is_closing() or (self._failed and now >= self._patient_until)
+        if left <= 0 or (over and all_taken(self.transport)):
             self.transport.abort()
-        else:
-            self._cut = self.loop.call_later(min(self.look, left), self._see_out)
+            return
+        if self._failed and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._cut = self.loop.call_later(min(self.look, left), self._see_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cut is not None:
             self._cut.cancel()
         super().connection_lost(exc)
+
+
+def _ends_with_close(data: bytes) -> bool:
+    """Whether a client's last frame is one that closes.
+
+    Before it may be anything, such as the rest of a frame that was not read. Taken for a goodbye by
+    chance, the connection just closes sooner.
+    """
+    start = data.find(0x88)
+    while 0 <= start <= len(data) - 6:
+        size, mask = len(data) - start - 6, data[start + 2 : start + 6]
+        if data[start + 1] == 0x80 | size:
+            body = data[start + 6 :]
+            code = int.from_bytes(bytes(a ^ b for a, b in zip(body[:2], mask, strict=False)))
+            if not body or 1000 <= code < 5000:
+                return True
+        start = data.find(0x88, start + 1)
+    return False

@@ -9,12 +9,19 @@ import tracemalloc
 import pytest
 
 from benchmarks.abuse.attacks.sockets import BINARY, CLOSE, TEXT, close_code, frame
+from supersoniq.servers.h1_websocket import Protocol
 from tests.servers.http2 import Receive, Running, Scope, Send, run, serving
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look ten times as often."""
+    monkeypatch.setattr(Protocol, "look", 0.005)
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,8 +46,8 @@ async def talk(server: Running, *pieces: bytes) -> bytes:
         async with asyncio.timeout(20):
             while piece := await reader.read(65536):
                 heard += piece
-                if heard[-4:-2] == b"\x88\x02":  # its close; it waits for ours
-                    writer.write(frame(CLOSE, heard[-2:]))
+                if code := close_code(heard):  # it waits for ours
+                    writer.write(frame(CLOSE, code.to_bytes(2)))
         return heard
     except ConnectionError:
         return b""
@@ -158,5 +165,47 @@ def test_sending_takes_as_long_as_it_takes_the_client_to_read() -> None:
                         assert await reader.read(1 << 20)
             finally:
                 writer.transport.abort()
+
+    run(main)
+
+
+MIB = bytes(1 << 20)
+
+
+def test_a_client_that_goes_on_sending_hears_why_it_was_closed() -> None:
+    async def main() -> None:
+        async with serving(echo, ws_max_size=100_000) as server:
+            sent = [frame(BINARY, length=1 << 30), *[MIB] * 12]
+            assert close_code(await talk(server, *sent)) == 1009
+
+    run(main)
+
+
+async def send_on(server: Running, piece: bytes, pause: float) -> None:
+    """Send a frame that is too large, piece by piece; reads nothing."""
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(UPGRADE + frame(BINARY, length=1 << 30))
+        for _ in range(1000):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "piece", "pause"),
+    [("discard", 3 << 20, MIB, 0), ("linger", 0.3, b"x", 0.005)],
+)
+def test_a_client_that_does_not_stop_sending_is_cut(
+    bound: str, value: float, piece: bytes, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Protocol, bound, value)
+
+    async def main() -> None:
+        async with serving(echo, ws_max_size=100_000) as server:
+            with pytest.raises(ConnectionError):
+                await send_on(server, piece, pause)
 
     run(main)
