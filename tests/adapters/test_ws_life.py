@@ -23,6 +23,7 @@ from supersoniq.adapters import create_app
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.ops import AnyOp, Take
 from supersoniq.port import Direct
+from supersoniq.servers import h1_websocket
 from supersoniq.servers.h1_websocket import Protocol
 from tests.adapters.sockets import dial, served, serving, until
 
@@ -104,7 +105,9 @@ async def raw(address: str) -> tuple[socket.socket, int]:
     return plug, plug.getsockname()[1]
 
 
-def test_a_flood_of_pings_whose_answers_nobody_reads() -> None:
+def test_a_flood_of_pings_whose_answers_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h1_websocket, "PINGS", 1_000_000)
+
     async def main() -> None:
         async with (
             supersoniq.connect() as broker,
