@@ -28,7 +28,7 @@ PRELUDE = r"""
 set -eu
 curl() {
   local limit=10
-  case "$*" in *-N*) limit=0.5 ;; esac
+  case "$*" in *-N*) limit=1.5 ;; esac
   command curl -sS --max-time $limit -w '\nSTATUS %{http_code}\n' "$@" || [ $? = 28 ]
 }
 """

@@ -98,7 +98,9 @@ def test_streams_that_break_all_the_time(door: str) -> None:
         async with cuttable(door) as (house, cutter, broker):
             queue = broker.queue("q")
             await queue.stats()
-            for n in range(60):
+            for n in range(600):
+                if n >= 60 and cutter.cuts > 5:
+                    break
                 waiting = asyncio.ensure_future(queue.get(wait=30))
                 await asyncio.sleep(0.02)
                 cutter.arm(down=n * 3 % 40 + 1)
@@ -110,9 +112,8 @@ def test_streams_that_break_all_the_time(door: str) -> None:
                 assert delivery is not None
                 cutter.arm()
                 await delivery.ack()
-            assert (
-                cutter.cuts > 5
-            )  # fewer where what was cut was an answer, and its message is back at once
+            # Few where what was cut was an answer, and its message is back at once.
+            assert cutter.cuts > 5
 
     asyncio.run(main())
 
@@ -129,7 +130,9 @@ def test_a_stream_that_nobody_needs_is_let_go(monkeypatch: pytest.MonkeyPatch) -
                 await house.broker.queue("q").publish("x")
                 assert await asyncio.wait_for(waiting, 30) is not None
                 await until(lambda: ear(broker)._stream is None)
-            # Who finds something at once does not have the server told to listen.
+            # Who finds something at once does not have the server told to listen. At once can take
+            # its time where others keep the machine busy.
+            monkeypatch.setattr(stirs.Stirs._soon, "__defaults__", (60.0,))
             await queue.publish_many(["x"] * 10)
             for _ in range(10):
                 await queue.get()
