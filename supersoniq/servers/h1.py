@@ -35,6 +35,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from supersoniq.servers.closing import all_taken
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.joining import Joining
+from supersoniq.servers.slices import Slices
 from supersoniq.servers.told import CUT
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class H1Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._joining = Joining(transport, self.loop)
+        self._slices = Slices(transport, self.loop, self._take, self._may_read)
+        self._joining.resume_reading = self._slices.go_on
         transport.set_write_buffer_limits(STEP)  # over TLS it would be half a megabyte
         super().connection_made(self._joining)  # type: ignore[arg-type]  # as much of one as it uses
         self._wait_for_head()
@@ -124,12 +127,19 @@ class H1Protocol(HttpToolsProtocol):
         self._stop_waiting()  # from here on it is another protocol's
         self.transport = self._joining.transport  # frames are whole by themselves
         super().handle_websocket_upgrade()
+        self._slices.drop()  # nobody may send frames before the handshake is answered
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._active = cycle
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        self._slices.feed(data)
+
+    def _may_read(self) -> bool:
+        return not self.flow.read_paused and self in self.connections
+
+    def _take(self, data: bytes) -> None:
         if self._ignored is not None:
             self._ignored += len(data)
             if self._ignored > self._limits.discard:

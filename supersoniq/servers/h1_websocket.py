@@ -34,12 +34,11 @@ from websockets.protocol import State
 
 from supersoniq.servers.budget import Budget
 from supersoniq.servers.closing import all_taken
+from supersoniq.servers.slices import Slices
 from supersoniq.servers.websocket import PINGS, PINGS_RATE, TURN
 
 __all__ = ["Protocol"]
 
-SLICE = 16384
-"""Bytes that are read before others have a turn."""
 UNREADABLE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -72,26 +71,22 @@ class Protocol(WebSocketsSansIOProtocol):
     _tail = b""
     _cut: asyncio.TimerHandle | None = None
 
-    _rest = b""
-    _going = False
     _given = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._slices = Slices(self.transport, self.loop, self._read, self._may_read)
         self._pings = Budget(PINGS, PINGS_RATE)
         self.conn.debug = False
 
     def data_received(self, data: bytes) -> None:
         if self._failed:
             self._throw_away(data)
-            return
-        if not self._rest and len(data) <= SLICE:
-            self._read(data)
-            return
-        self._rest += data
-        self.transport.pause_reading()
-        if not self.read_paused:
-            self._go_on_soon()
+        else:
+            self._slices.feed(data)
+
+    def _may_read(self) -> bool:
+        return not self.read_paused and not self.disconnected
 
     def _read(self, data: bytes) -> None:
         super().data_received(data)
@@ -113,31 +108,8 @@ class Protocol(WebSocketsSansIOProtocol):
         message = await self.queue.get()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
-            if self._rest:
-                self._go_on_soon()
-            else:
-                self.transport.resume_reading()
+            self._slices.go_on()
         return message
-
-    def _go_on_soon(self) -> None:
-        if not self._going:
-            self._going = True
-            self.loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        """Read the next slice, and the others in their turns, as the app takes what they hold."""
-        self._going = False
-        if self.disconnected or self.transport.is_closing():
-            self._rest = b""
-            return
-        piece, self._rest = self._rest[:SLICE], self._rest[SLICE:]
-        self._read(piece)
-        if self.read_paused:
-            return
-        if self._rest:
-            self._go_on_soon()
-        elif not self.transport.is_closing():
-            self.transport.resume_reading()
 
     def handle_ping(self) -> None:
         if not self._may_ping():
@@ -202,7 +174,8 @@ class Protocol(WebSocketsSansIOProtocol):
         )
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = self._failed = True
-        self.frames, self._rest = [], b""
+        self.frames = []
+        self._slices.drop()
         if self.close_timer is not None:
             self.close_timer.cancel()
         # As long as there is one, the app's end does not close the connection.

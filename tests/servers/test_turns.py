@@ -15,7 +15,9 @@ import pytest
 
 from benchmarks.abuse.attacks.sockets import PING, PONG, TEXT, close_code, frame
 from supersoniq.servers import websocket
+from supersoniq.servers.h1 import H1Protocol
 from supersoniq.servers.h2.connection import Connection
+from supersoniq.servers.slices import SLICE
 from tests.servers import rude
 from tests.servers.http2 import LIMITS, Receive, Scope, Send, client, run, serving, until
 from tests.servers.test_h2_websocket import websocket as websocket2
@@ -87,6 +89,38 @@ def test_messages_of_a_websocket(carrier: str) -> None:
                             await over.wait()
             assert sum(turns.work.values()) == MANY + 1
             assert turns.most <= 2 * websocket.TURN  # one turn's end and the next one's beginning
+
+    run(main)
+
+
+def test_requests_of_http1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that do not wait for their answers are answered, and others had their turns."""
+    request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+
+    async def main() -> None:
+        async with turning() as turns:
+            begin = H1Protocol.on_message_begin
+
+            def counted(self: H1Protocol) -> None:
+                turns.count()
+                begin(self)
+
+            monkeypatch.setattr(H1Protocol, "on_message_begin", counted)
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                await send({"type": "http.response.start", "status": 204, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+
+            async with serving(app) as server:
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(request * MANY)
+                async with asyncio.timeout(20):
+                    for _ in range(MANY):
+                        head = await reader.readuntil(b"\r\n\r\n")
+                        assert head.startswith(b"HTTP/1.1 204")
+                writer.transport.abort()
+            assert sum(turns.work.values()) == MANY
+            assert turns.most <= SLICE // len(request) + 1
 
     run(main)
 
