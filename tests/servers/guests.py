@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import pytest
 from wsproto import events as ws
 
 from tests.adapters.sockets import dial
@@ -68,6 +70,21 @@ async def nobody(where: Running) -> AsyncIterator[None]:
 async def silent(where: Running) -> AsyncIterator[None]:
     """Connected, and not a word; over TLS not even the first of the handshake."""
     with connect(where, hello=False):
+        yield
+
+
+@asynccontextmanager
+async def half_shaken(where: Running) -> AsyncIterator[None]:
+    """In the middle of TLS's handshake: one has begun to greet, one leaves the answer to that."""
+    greeting = ssl.MemoryBIO()
+    tls = client_tls("h2").wrap_bio(ssl.MemoryBIO(), greeting, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = greeting.read()
+    with connect(where, hello=False) as one, connect(where, hello=False) as other:
+        one.sendall(hello[:100])
+        other.sendall(hello)
+        assert other.recv(1) == b"\x16", "a handshake message: its own part is done"
         yield
 
 
@@ -328,6 +345,8 @@ POLITE: list[Guest] = [
     h2_idle, h2_lease, h2_push, h2_worker,
 ]  # fmt: skip
 """Those who hold nobody up, over clear text and TLS."""
+TLS: list[Guest] = [half_shaken]
+"""The same, over TLS alone."""
 QUIC: list[Guest] = [h3_idle, h3_lease, h3_sse, h3_worker, webtransport]
 """The same, over UDP."""
 RUDE: list[Guest] = [half_body, deaf, h2_half_body, h2_deaf]

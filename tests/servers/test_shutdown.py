@@ -11,7 +11,7 @@ import pytest
 
 import supersoniq
 from tests.servers import guests
-from tests.servers.guests import POLITE, QUIC, RUDE, RUDE_QUIC, Guest
+from tests.servers.guests import POLITE, QUIC, RUDE, RUDE_QUIC, TLS, Guest
 from tests.servers.http2 import run
 from tests.servers.program import running
 
@@ -36,7 +36,7 @@ def cases(*kinds: Guest) -> list[object]:
     return [
         pytest.param(kind, secure, id=f"{kind.__name__}-{'tls' if secure else 'clear'}")
         for kind in kinds
-        for secure in ((True,) if kind in (*QUIC, *RUDE_QUIC) else (False, True))
+        for secure in ((True,) if kind in (*TLS, *QUIC, *RUDE_QUIC) else (False, True))
     ]
 
 
@@ -62,7 +62,7 @@ def visit(folder: Path, secure: bool, grace: int, *kinds: Guest, then: int = 0) 
     return run(main)
 
 
-@pytest.mark.parametrize(("kind", "secure"), cases(*POLITE, *QUIC))
+@pytest.mark.parametrize(("kind", "secure"), cases(*POLITE, *TLS, *QUIC))
 def test_who_is_told_to_go_holds_nobody_up(kind: Guest, secure: bool, tmp_path: Path) -> None:
     assert visit(tmp_path, secure, 30, kind) == ""
 
@@ -74,7 +74,7 @@ def test_who_does_not_go_is_cut_after_the_grace(kind: Guest, secure: bool, tmp_p
 
 def test_all_of_them_at_once(tmp_path: Path) -> None:
     alone = (guests.worker, guests.deaf_worker, guests.h2_worker, guests.h3_worker)
-    polite = [kind for kind in (*POLITE, *QUIC) if kind not in alone]
+    polite = [kind for kind in (*POLITE, *TLS, *QUIC) if kind not in alone]
     told = visit(tmp_path, True, 2, *polite, *RUDE, *RUDE_QUIC)
     assert CUT in told
     assert "Traceback" not in told
