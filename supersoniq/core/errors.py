@@ -75,6 +75,8 @@ __all__ = [
 HIDDEN = "(hidden)"
 _SECRET = re.compile(r"(token|secret|password)s?$", re.IGNORECASE)
 """A setting of such a name is not shown, even where nobody knows it."""
+_CONTENT = re.compile(r"(?:^|\W)(?:body|line|content|content_base64)$")
+"""A field of such a name has a message's content, or may have one in it."""
 _WORDS_IN_URL = re.compile(
     r"(?P<name>://[^/?#:@]*:|[?&#][^=&#]*(?:token|secret|password|key)=)"
     r"(?:(?<=:)[^/?#]*(?=@)|(?<==)[^&#]*)",
@@ -167,7 +169,10 @@ class InvalidSetting(ConfigurationError, ValueError):
 
 
 class InvalidArgument(SupersoniqError, ValueError):
-    """A field of a call is of a wrong type or out of its range. Nothing was changed."""
+    """A field of a call is of a wrong type or out of its range. Nothing was changed.
+
+    What may be a content is not shown: errors are logged.
+    """
 
     code = "invalid-argument"
     fields = ("field", "value", "problem")
@@ -178,7 +183,11 @@ class InvalidArgument(SupersoniqError, ValueError):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__(*values, **named)
-        self.value = _shown(self.value)
+        if isinstance(self.value, int | None) or not _CONTENT.search(self.field):
+            self.value = _shown(self.value)
+        else:
+            self.value = HIDDEN
+        self.args = (self.field, self.value, self.problem)
 
 
 class InvalidName(InvalidArgument):

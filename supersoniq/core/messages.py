@@ -23,7 +23,7 @@ from typing import Any, Literal
 import msgspec
 
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.errors import HIDDEN, InvalidArgument
 from supersoniq.core.ids import Stamp, format_id, id_number
 from supersoniq.core.states import Status
 
@@ -391,10 +391,6 @@ def prepare_item(item: Content | Draft) -> Entry:
     return item.entry if isinstance(item, Draft) else prepare(item)
 
 
-_HIDDEN = "(hidden)"
-"""What stands for a content in an error, which somebody may log."""
-
-
 def _encode(content: Content) -> tuple[bytes, Details]:
     if isinstance(content, bytes):
         return content, _BYTES
@@ -402,11 +398,11 @@ def _encode(content: Content) -> tuple[bytes, Details]:
         try:
             return content.encode(), _TEXT
         except UnicodeEncodeError as error:
-            raise InvalidArgument("content", _HIDDEN, f"is not valid text: {error}") from None
+            raise InvalidArgument("content", HIDDEN, f"is not valid text: {error}") from None
     if isinstance(content, bytearray | memoryview):
         return bytes(content), _BYTES
     try:
         return _encode_json(content).encode(), _JSON
     except (TypeError, ValueError, RecursionError) as error:
         problem = f"is neither bytes, text nor a JSON value: {error}"
-        raise InvalidArgument("content", _HIDDEN, problem) from None
+        raise InvalidArgument("content", HIDDEN, problem) from None

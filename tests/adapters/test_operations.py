@@ -136,7 +136,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"op": "follow", "queue": "q", "limit": 0}, "invalid-argument", "limit"),
     ({"op": "configure", "queue": "q", "changes": {"lease": -1}}, "invalid-policy", "lease"),
     ({"op": "configure", "queue": "q", "changes": {"x": 1}}, "invalid-policy", "x"),
-    ({"op": "configure", "queue": "q", "changes": {"lease": b"x"}}, "invalid-policy", "lease"),
+    ({"op": "configure", "queue": "q", "changes": {"lease": b"1"}}, "invalid-policy", "lease"),
     *(
         (
             {"op": "publish", "queue": "q", "messages": [ONE, {**ONE, field: value}]},

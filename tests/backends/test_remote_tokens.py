@@ -21,7 +21,7 @@ from tests.auth import tokens
 from tests.backends.served import House, tls
 
 doors = pytest.mark.parametrize("door", ["1.1", "2", "3", "ws"])
-BAD = tokens.good(exp=int(time.time()) + 600, iat=int(time.time()), aud="elsewhere")
+BAD = tokens.good(exp=int(time.time()) + 36_000, iat=int(time.time()), aud="elsewhere")
 
 
 def token(seconds: float = 600, **changes: Any) -> str:

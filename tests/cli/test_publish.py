@@ -146,13 +146,13 @@ def test_a_stream_is_followed(shell: Shell) -> None:
         (["x", "--content-type", "ü"], None, "content_type = 'ü'"),
         (["x", "--queue", "a b"], None, "queue = 'a b': 1 to 128"),
         (["x" * 1_048_577], None, "content of 1048577 bytes is over the 1048576"),
-        (["--json", "{"], None, "content = '{': is not JSON"),
+        (["--json", "{"], None, "content = '(hidden)': is not JSON"),
         (["--json", "NaN"], None, "which is not JSON"),
         (["--json", "[" * 5000], None, "content"),
         (["--json", "[" * 99 + "]" * 99], None, "is nested over 64 levels"),
         ([], b"\xff\n", "line 1: content"),
         (["--as", "json"], b"{}\n{]\n", "line 2: content"),
-        (["--as", "draft"], b"[]\n", "line 1: line = '[]': is not a draft"),
+        (["--as", "draft"], b"[]\n", "line 1: line = '(hidden)': is not a draft"),
         (["--as", "draft"], b"{}\n", "line 1: content = None: is missing"),
         (["--as", "draft"], b'{"content":1,"prio":1}', "line 1: prio = 1: no such field"),
         (["--as", "draft"], b'{"content":1,"priority":"1"}', "line 1: priority"),
@@ -179,7 +179,7 @@ def test_a_bad_line_says_what_became_of_those_before_it(shell: Shell) -> None:
     lines = b"".join(b"%d\n" % n for n in range(700)) + b"{\n" + b"1\n" * 100
     result = shell.ask("publish", "--as", "json", input=lines)
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: line 701: content = '{': is not JSON")
+    assert result.stderr.startswith("Error: line 701: content = '(hidden)': is not JSON")
     assert result.stderr.rstrip().endswith("; the 700 messages before are published")
     assert len(result.stdout.splitlines()) == 700
     assert shell.stats()["published"] == 700

@@ -224,7 +224,9 @@ def test_a_failure_is_told_by_its_kind_and_nothing_secret_ever(traces: Traces) -
     async def main() -> None:
         async with traces.instrument(supersoniq.connect("memory://")) as broker:
             queue = broker.queue("q", max_content=100)
-            await queue.publish(CANARY, headers={CANARY: CANARY}, key=CANARY, sender=CANARY)
+            await queue.publish(
+                f"the-{CANARY}", headers={CANARY: CANARY}, key=CANARY, sender=CANARY
+            )
             with pytest.raises(supersoniq.KeyConflict):
                 await queue.publish("other", key=CANARY)
             with pytest.raises(supersoniq.ContentTooLarge):

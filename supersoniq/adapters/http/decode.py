@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.errors import HIDDEN, InvalidArgument
 
 __all__ = ["Nothing", "convert", "items", "loads", "within"]
 
@@ -31,8 +31,7 @@ def loads(raw: bytes, max_depth: int) -> Any:
         InvalidArgument: it is none, or breaks a rule of this module. The field is ``body``.
     """
     if raw.count(b"[") + raw.count(b"{") > max_depth and _too_deep(raw, max_depth):
-        problem = f"is nested over {max_depth} levels deep"
-        raise InvalidArgument("body", raw[:40].decode("utf-8", "backslashreplace"), problem)
+        raise InvalidArgument("body", HIDDEN, f"is nested over {max_depth} levels deep")
     try:
         return _parsed(raw.decode())
     except UnicodeDecodeError as error:
@@ -43,7 +42,7 @@ def loads(raw: bytes, max_depth: int) -> Any:
         problem = "is nested too deep"
     except ValueError as error:  # a double member, NaN, an integer of thousands of digits
         problem = str(error).partition(";")[0]
-    raise InvalidArgument("body", raw[:40].decode("utf-8", "backslashreplace"), problem)
+    raise InvalidArgument("body", HIDDEN, problem)
 
 
 def items(raw: bytes) -> list[msgspec.Raw]:
@@ -62,7 +61,7 @@ def items(raw: bytes) -> list[msgspec.Raw]:
         problem = str(error).replace("JSON is malformed", "is not JSON")
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 at byte {error.start}"
-    raise InvalidArgument("body", raw[:40].decode("utf-8", "backslashreplace"), problem)
+    raise InvalidArgument("body", HIDDEN, problem)
 
 
 def convert(value: Any, kind: type[T], *, texts: bool = False) -> T:
@@ -81,7 +80,7 @@ def convert(value: Any, kind: type[T], *, texts: bool = False) -> T:
     except msgspec.ValidationError as error:
         raise _explained(str(error), value, kind) from None
     except UnicodeEncodeError:
-        raise InvalidArgument("body", value, "has a lone surrogate in a member's name") from None
+        raise InvalidArgument("body", HIDDEN, "has a lone surrogate in a member's name") from None
     if texts:
         for name in value:
             if getattr(made, name) is None:  # msgspec would take "null" for it
@@ -152,9 +151,27 @@ def _explained(text: str, value: Any, kind: type[Any]) -> InvalidArgument:
         if member["what"] == "missing required":
             return InvalidArgument(field, None, "is missing")
         known = ", ".join(known.encode_name for known in msgspec.structs.fields(kind))
-        given = value.get(name) if isinstance(value, dict) else None
         told = f"no such field; there are: {known}" if known and not place else what
+        given = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(given, int | None):
+            given = HIDDEN  # it may be a content, its name misspelt
         return InvalidArgument(field, given, told)
-    name = re.split(r"[.\[]", place)[0]
-    given = value.get(name) if isinstance(value, dict) and name else value
-    return InvalidArgument(place or "body", given, what[:1].lower() + what[1:].replace("`", ""))
+    told = what[:1].lower() + what[1:].replace("`", "")
+    return InvalidArgument(place or "body", _at(place, value), told)
+
+
+_STEP = re.compile(r"\[(?P<index>[0-9]+)\]|\.?(?P<name>[^.\[]+)")
+
+
+def _at(place: str, value: Any) -> Any:
+    """What is there, if that is a single value: others may have a content within."""
+    at = 0
+    while at < len(place):
+        step = _STEP.match(place, at)
+        try:
+            assert step is not None  # a place within a map
+            value = value[step["name"] or int(step["index"])]
+        except (AssertionError, LookupError, TypeError):
+            return HIDDEN
+        at = step.end()
+    return HIDDEN if isinstance(value, list | dict) else value

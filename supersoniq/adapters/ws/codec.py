@@ -18,7 +18,7 @@ from supersoniq.adapters.http import decode
 from supersoniq.adapters.http.wire import Encoding, Envelope, EventOut, LeaseOut
 from supersoniq.adapters.ws.frames import REQUESTS, Out, Publish, Request
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument
+from supersoniq.core.errors import HIDDEN, InvalidArgument
 from supersoniq.core.messages import Event, Lease
 from supersoniq.wire import answers
 
@@ -152,7 +152,7 @@ class MessagePack(Codec):
         return _typed(value)
 
     def _deep(self, raw: bytes) -> BadFrame:
-        error = InvalidArgument("body", raw[:40], "is nested too deep")
+        error = InvalidArgument("body", HIDDEN, "is nested too deep")
         return BadFrame(_id_in(raw, self._head.decode, error.problem), error)
 
     def _check(self, frame: Publish, message: Envelope) -> None:
