@@ -4,6 +4,8 @@
   more of them: a ping may go unanswered when a later one is there to be (RFC 6455, section 5.5.2).
 - It takes fragments of a message without end, as long as there is nothing in them. Here each counts
   for some bytes at least.
+- It bounds what has come of a message for each connection alone. Here there is a bound for all, too
+  (``arriving.py``).
 - It reads all frames that come at once at one go: 43,000 empty ones are half a second in which
   nobody else has a turn. Here it is a slice at a time, and of its messages a turn's.
 - It answers pings as fast as they come, for ever. Here they have a budget, as over HTTP/2 and 3
@@ -26,16 +28,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
+from supersoniq.servers.arriving import Arriving, HalfSent
 from supersoniq.servers.budget import Budget
 from supersoniq.servers.closing import all_taken
 from supersoniq.servers.slices import Slices
-from supersoniq.servers.websocket import PINGS, PINGS_RATE, TURN
+from supersoniq.servers.websocket import CROWDED, PINGS, PINGS_RATE, TURN
 
 __all__ = ["Protocol"]
 
@@ -73,6 +77,11 @@ class Protocol(WebSocketsSansIOProtocol):
 
     _given = 0
 
+    def __init__(self, *args: Any, arriving: Arriving | None = None, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._half = HalfSent(arriving or Arriving(), self._give_up)
+        self._untaken = 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._slices = Slices(self.transport, self.loop, self._read, self._may_read)
@@ -84,6 +93,8 @@ class Protocol(WebSocketsSansIOProtocol):
             self._throw_away(data)
         else:
             self._slices.feed(data)
+            if self._slices.size:
+                self._count()
 
     def _may_read(self) -> bool:
         return not self.read_paused and not self.disconnected
@@ -93,6 +104,18 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(UNREADABLE)
             self.transport.close()
+        self._count()
+
+    def _count(self) -> None:
+        """Count what has come of messages, and what of them the app has not taken."""
+        if not self._failed and not self.disconnected:
+            fragments = max(self.conn.current_size or 0, len(self.frames) * FRAGMENT)
+            begun = self._slices.size + len(self.conn.reader.buffer) + fragments
+            self._half.is_now(begun + self._untaken)
+
+    def _give_up(self) -> None:
+        """Too much of other messages arrives, and what has come of this one is the oldest."""
+        self._fail(CloseCode.TRY_AGAIN_LATER, CROWDED)
 
     async def send(self, message: ASGISendEvent) -> None:
         sent = message["type"] == "websocket.send"
@@ -106,6 +129,10 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._given % TURN == 0:
             await asyncio.sleep(0)  # a queue that has something in it makes nobody wait
         message = await self.queue.get()
+        if self.queue.empty():
+            self._untaken = 0
+            if self._half.size:
+                self._count()
         if self.read_paused and self.queue.empty():
             self.read_paused = False
             self._slices.go_on()
@@ -146,6 +173,7 @@ class Protocol(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
+        self._untaken += sum(map(len, self.frames))
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 text = b"".join(self.frames).decode()
@@ -176,6 +204,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self.close_sent = self._failed = True
         self.frames = []
         self._slices.drop()
+        self._half.is_now(0)
         if self.close_timer is not None:
             self.close_timer.cancel()
         # As long as there is one, the app's end does not close the connection.
@@ -226,6 +255,7 @@ class Protocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cut is not None:
             self._cut.cancel()
+        self._half.is_now(0)
         super().connection_lost(exc)
 
 

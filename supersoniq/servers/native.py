@@ -20,12 +20,14 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from supersoniq.servers.accepting import TlsDoor
 from supersoniq.servers.alt_svc import alt_svc
+from supersoniq.servers.arriving import Arriving
 from supersoniq.servers.closing import cut_unread
 from supersoniq.servers.descriptors import make_room
 from supersoniq.servers.full import courtesy
@@ -64,6 +66,7 @@ class Native:
             "head_timeout",
             "idle_timeout",
             "max_message",
+            "arriving",
         }
     )
 
@@ -97,6 +100,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, options: Options) -> None:
         most = options.max_connections or MAX_CONNECTIONS
+        arriving = options.arriving or Arriving()
         config = uvicorn.Config(
             app,
             http=Negotiator,
@@ -110,7 +114,7 @@ class Server(uvicorn.Server):
             root_path=options.root_path,
             # Connections have a bound of their own; this one is for the requests on them.
             limit_concurrency=most + courtesy(most) + 1,
-            ws=Protocol,
+            ws=cast(Any, partial(Protocol, arriving=arriving)),
             ws_per_message_deflate=False,  # a small frame can become a very large one
         )
         if options.max_message is not None:
@@ -120,12 +124,12 @@ class Server(uvicorn.Server):
         self.options = options
         self.on_started: Callable[[], None] | None = None
         self._most = most
-        self._limits = _limits(options)
+        self._limits = replace(_limits(options), arriving=arriving)
         self.servers = []
         self._doors: list[TlsDoor] = []
         self._http3: H3Server | None = None
         if options.certfile is not None and options.http3 is not False:
-            self._http3 = _http3(app, options, most)
+            self._http3 = _http3(app, options, most, arriving)
 
     def stop(self) -> None:
         """Stop soon, from any thread."""
@@ -269,12 +273,12 @@ def _limits(options: Options) -> Limits:
     return limits
 
 
-def _http3(app: Any, options: Options, most: int) -> H3Server:
+def _http3(app: Any, options: Options, most: int, arriving: Arriving) -> H3Server:
     """The same app over HTTP/3. Imported here: who has no TLS need not wait for it."""
     from supersoniq.servers.h3 import H3Server
     from supersoniq.servers.h3 import Limits as H3Limits
 
-    limits = H3Limits()
+    limits = H3Limits(arriving=arriving)
     if options.max_message is not None:
         limits = replace(limits, message_bytes=options.max_message)
     if options.idle_timeout is not None:

@@ -24,6 +24,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from supersoniq.core.errors import InvalidSetting, MissingExtra, UnknownServer
+from supersoniq.servers.arriving import Arriving
 
 __all__ = ["Count", "Feature", "Options", "ServerPlugin", "check_options", "find_server", "servers"]
 
@@ -82,6 +83,9 @@ class Options:
     """Seconds, above 0, that a connection may stay open without a request."""
     max_message: int | None = None
     """Bytes of one WebSocket message."""
+    arriving: Arriving | None = None
+    """What counts half-sent WebSocket messages of all connections, perhaps beside something else;
+    ``None``: a counter of the server's own."""
     leave: Callable[[], Awaitable[None]] = _nobody
     """To be called once, when ``stop`` is set and nothing was cut yet: it sends those home who wait
     (long polls, event streams, WebSockets), and ends when WebSockets have said goodbye."""
@@ -173,6 +177,7 @@ def find_server(name: str) -> ServerPlugin:
 SAID_ALOUD = {
     "grace": "it ends requests in its own time",
     "max_message": "its own bound on WebSocket messages holds",
+    "arriving": "half-sent WebSocket messages have no common bound",
 }
 """Options that have a value even if nobody asked for it."""
 

@@ -44,6 +44,11 @@ class Slices:
         self._going = False
         self._held = False
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return len(self._rest) - self._at
+
     def feed(self, data: bytes) -> None:
         """Something has arrived."""
         if not self._rest and len(data) <= SLICE:

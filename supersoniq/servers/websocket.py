@@ -9,7 +9,8 @@ small the frames are. Pings and pongs, which make work and are of no use to an a
 who sends more is shown out with 1008.
 
 No extension is negotiated, so what arrives is as large as it says: with permessage-deflate, 151 KiB
-would become 181 MiB. A message is counted while it arrives, each fragment as 64 bytes at least.
+would become 181 MiB. A message is counted while it arrives, each fragment as 64 bytes at least; and
+with those of all other connections, in ``arriving``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
+from supersoniq.servers.arriving import Arriving, HalfSent
 from supersoniq.servers.budget import Budget
 from supersoniq.servers.request import PATIENCE, App, Message, answer_fields
 from supersoniq.servers.stream import Reset, Stream, StreamLost
@@ -46,7 +48,8 @@ FRAGMENT = 64
 PONGS = 16
 """Pings that may come together for each to be answered; of more, the last is: RFC 6455, 5.5.3."""
 
-RESTART, NO_CODE, ABNORMAL = 1012, 1005, 1006
+RESTART, LATER, NO_CODE, ABNORMAL = 1012, 1013, 1005, 1006
+CROWDED = "too much of other messages is on its way, and this one has taken longest"
 
 
 class WebSocket:
@@ -57,6 +60,7 @@ class WebSocket:
         scope: what the app is told.
         defaults: fields that every answer has.
         max_message: bytes that a message may have.
+        arriving: what has come of all messages that are not whole.
     """
 
     __slots__ = (
@@ -64,6 +68,7 @@ class WebSocket:
         "_defaults",
         "_frames",
         "_gone",
+        "_half",
         "_ignored",
         "_messages",
         "_more",
@@ -82,6 +87,7 @@ class WebSocket:
         scope: Message,
         defaults: list[tuple[bytes, bytes]],
         max_message: int = 16 * 1024 * 1024,
+        arriving: Arriving | None = None,
     ) -> None:
         self.stream = stream
         self.scope = scope
@@ -93,6 +99,7 @@ class WebSocket:
         self._messages: deque[Message] = deque()
         self._parts: list[str | bytes | bytearray] = []
         self._size = 0
+        self._half = HalfSent(arriving or Arriving(), self._give_up)
         self._gone: Message | None = None
         self._ignored = 0
         self._more = False
@@ -116,20 +123,29 @@ class WebSocket:
             self._farewell(1011)
         else:
             self._farewell(1000)
+        finally:
+            self._half.is_now(0)
 
     def shutdown(self) -> None:
         """The server stops: tell both sides."""
         if self._state == "open":
             self._farewell(RESTART)
 
-    def _farewell(self, code: int) -> None:
+    def _give_up(self) -> None:
+        """Too much of other messages arrives, and what has come of this one is the oldest."""
+        self._parts, self._size = [], 0
+        if self._state == "open":
+            self._gone = self._gone or _disconnect(LATER, CROWDED)
+            self._farewell(LATER, CROWDED)
+
+    def _farewell(self, code: int, reason: str = "") -> None:
         """Close it in whichever way is left, without waiting for anything."""
         stream = self.stream
         if stream.lost is None and not stream.ended:
             if self._state in ("new", "connecting"):
                 status = b"503" if code == RESTART else b"500"
                 stream.send_head([(b":status", status), *self._defaults], end=True)
-            elif self._state != "open" or not stream.offer(self._close(code, ""), end=True):
+            elif self._state != "open" or not stream.offer(self._close(code, reason), end=True):
                 stream.reset(Reset.INTERNAL)
         self._state = "closed"
         if self._gone is None:
@@ -169,6 +185,7 @@ class WebSocket:
             await self._take()
         except StreamLost:
             self._gone = self._gone or _disconnect(ABNORMAL, "")
+        self._half.is_now(self._size if self._gone is None else 0)
 
     async def _take(self) -> None:
         """Work on a turn's frames of those that were read."""

@@ -16,7 +16,7 @@ class Little:
     """A server that does next to nothing."""
 
     carries = frozenset({Feature.HTTP1})
-    honours = frozenset({"certfile", "keyfile", "grace", "max_message"})
+    honours = frozenset({"certfile", "keyfile", "grace", "max_message", "arriving"})
 
     async def serve(self, *_args: Any, **_options: Any) -> None: ...
 
@@ -48,11 +48,12 @@ def test_what_it_would_pass_over_is_refused(asked: dict[str, Any], setting: str)
 
 
 def test_what_nobody_asked_for_is_only_said() -> None:
-    """These two have a value in any case; so has the right to leave HTTP/3 out."""
+    """These have a value in any case; so has the right to leave HTTP/3 out."""
     said = check_options("curt", Curt(), Options(http3=False))
     assert said == [
         "grace does not reach 'curt': it ends requests in its own time",
         "max_message does not reach 'curt': its own bound on WebSocket messages holds",
+        "arriving does not reach 'curt': half-sent WebSocket messages have no common bound",
     ]
 
 

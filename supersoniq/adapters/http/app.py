@@ -74,7 +74,7 @@ def create_app(
         max_body: bytes of a body, or of one line of an NDJSON body; 2 MiB.
         max_batch_body: bytes of a batch of operations; 16 MiB.
         max_arriving: bytes of all half-sent bodies together, above which the slowest is refused;
-            32 MiB.
+            32 MiB. With the project's own server those of WebSocket messages count, too.
         max_depth: levels of arrays and objects in a JSON body; 64.
         max_batch: messages in one request; 10,000.
         max_wait: seconds that a lease request may wait; 60.

@@ -1,10 +1,6 @@
-"""The memory that half-sent bodies take, of all clients together.
+"""Half-sent bodies: what takes too long while too much of others arrives is given up, with 503.
 
-One body is bounded by ``max_body`` and by ``body_timeout``. But who opens a thousand connections
-can have a thousand bodies on their way, each nearly whole and none of them ever ended. So what has
-come is counted. Above ``max_arriving`` the body that has been arriving for longest is given up,
-with 503: those of honest clients are there within moments, and are not the oldest where anybody
-dawdles.
+``servers/arriving.py`` counts them, together with the messages of WebSockets.
 """
 
 from __future__ import annotations
@@ -13,29 +9,27 @@ import asyncio
 from types import TracebackType
 
 from supersoniq.adapters.http.problems import Refusal
+from supersoniq.servers import arriving
 
 __all__ = ["Arrival", "Arriving"]
 
 
-class Arriving:
-    """Bodies of which more is to come.
+class Arriving(arriving.Arriving):
+    """Bodies and messages of which more is to come.
 
     Args:
         limit: bytes that they may have together.
     """
 
-    __slots__ = ("_bodies", "limit", "size", "storing")
+    __slots__ = ("storing",)
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.size = 0
-        """Bytes that have come."""
+        super().__init__(limit)
         self.storing = 0
         """Bytes of batches of lines that are being stored: they are not given up any more."""
-        self._bodies: dict[Arrival, None] = {}
 
     def __call__(self, size: int = 0) -> Arrival:
-        """One more, of which so many bytes are here: a ``with`` block in which the rest is awaited.
+        """One more body, of which so many bytes are here: a ``with`` block that awaits the rest.
 
         It raises a ``Refusal`` at its end if that body was given up.
         """
@@ -44,27 +38,6 @@ class Arriving:
     def room(self) -> int:
         """Bytes that a batch of lines may have now, before it is stored."""
         return max(self.limit - self.size - self.storing, 0) // 4
-
-    def begin(self, arrival: Arrival) -> None:
-        """Count it. O(1)."""
-        self._bodies[arrival] = None
-        self.grow(arrival, arrival.size)
-
-    def grow(self, arrival: Arrival, size: int) -> None:
-        """So many bytes more have come. O(1) amortised: a body is given up once."""
-        if arrival not in self._bodies:
-            return  # it was given up, and will hear of it when it next waits
-        self.size += size
-        while self.size > self.limit and arrival in self._bodies:
-            oldest = next(iter(self._bodies))
-            self.end(oldest)
-            oldest.give_up()
-
-    def end(self, arrival: Arrival) -> None:
-        """Count it no more. O(1)."""
-        if arrival in self._bodies:
-            del self._bodies[arrival]
-            self.size -= arrival.size
 
 
 class Arrival:

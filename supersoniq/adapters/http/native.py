@@ -22,4 +22,5 @@ class Server(native.Server):
     def __init__(self, app: App, **options: Any) -> None:
         self.app = app
         options.setdefault("max_message", app.service.limits.max_body)
+        options.setdefault("arriving", app.service.arriving)
         super().__init__(app, Options(leave=app.leave, counting=app.counting, **options))

@@ -143,6 +143,7 @@ def serve(
         head_timeout=head_timeout,
         idle_timeout=idle_timeout,
         max_message=app.service.limits.max_body,
+        arriving=app.service.arriving,
         leave=app.leave,
         counting=app.counting,
     )

@@ -73,7 +73,7 @@ class Service:
         self.body_deadline = Deadlines(limits.body_timeout)
         self.send_deadline = Deadlines(limits.send_timeout)
         self.arriving = Arriving(limits.max_arriving)
-        """What half-sent bodies take together."""
+        """What half-sent bodies take together, and half-sent messages of WebSockets."""
         self.answers = Answers(limits.max_answers)
         """What large answers take together."""
         self.backlog = Backlog(limits.max_answers, limits.send_timeout / 3)

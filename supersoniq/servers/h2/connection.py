@@ -291,7 +291,7 @@ class Connection:
         if head.protocol:
             scope = websocket_scope(head, self.ends, state)
             limit = self.limits.websocket_message
-            lane.handler = WebSocket(lane.stream, scope, defaults, limit)
+            lane.handler = WebSocket(lane.stream, scope, defaults, limit, self.limits.arriving)
         else:
             scope = http_scope(head, self.ends, state)
             push = None

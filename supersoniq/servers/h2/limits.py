@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from supersoniq.servers.arriving import Arriving
 
 __all__ = ["Limits"]
 
@@ -49,6 +51,8 @@ class Limits:
     """How long a push waits for an earlier one to end, before it is called impossible."""
     websocket_message: int = 16 * 1024 * 1024
     """Of a WebSocket message."""
+    arriving: Arriving = field(default_factory=Arriving)
+    """Counts what of such messages is half sent, of all connections."""
     send_timeout: float = 30.0
     """In which a client takes 64 KiB of an answer, or what is left of it."""
     head_timeout: float = 10.0

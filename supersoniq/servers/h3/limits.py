@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from supersoniq.servers.arriving import Arriving
 
 __all__ = ["Limits"]
 
@@ -24,6 +26,7 @@ class Limits:
         send_timeout: seconds that a client may take to make room for more.
         header_bytes: bytes of a request's header fields, as they are sent.
         message_bytes: bytes of a WebSocket message.
+        arriving: counts what of such messages is half sent, of all connections.
         sessions: WebTransport sessions on a connection; with none it is not offered.
         head_timeout: seconds in which a request's head arrives whole.
         idle_timeout: seconds of silence after which a connection is over.
@@ -49,3 +52,4 @@ class Limits:
     keep_alive: float = 10.0
     cancels: int = 500
     cancels_per_second: float = 50.0
+    arriving: Arriving = field(default_factory=Arriving)

@@ -146,7 +146,8 @@ class Requests:
         exchange: Request | WebSocket
         if head.protocol:
             scope = websocket_scope(head, ends, {})
-            exchange = WebSocket(stream, scope, _defaults(), host.limits.message_bytes)
+            limits = host.limits
+            exchange = WebSocket(stream, scope, _defaults(), limits.message_bytes, limits.arriving)
             self._sockets.add(exchange)
         else:
             exchange = Request(stream, head, http_scope(head, ends, {}), _defaults())

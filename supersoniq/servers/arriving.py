@@ -1,0 +1,106 @@
+"""The memory that takes what is half sent, of all clients together: bodies, WebSocket messages.
+
+Each has a bound of its own. But who opens a thousand connections can have a thousand of them on
+their way, each nearly whole and none of them ever ended. So what has come is counted. Above a limit
+the one that has been arriving for longest is given up: those of honest clients are there within
+moments, and are not the oldest where anybody dawdles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["MAX_ARRIVING", "Arriving", "HalfSent", "Part"]
+
+MAX_ARRIVING = 32 * 1024 * 1024
+LITTLE = 16 * 1024
+"""Bytes of a message that are not worth counting."""
+
+
+class Part(Protocol):
+    """What has come of something."""
+
+    size: int
+
+    def give_up(self) -> None:
+        """Await no more of it, soon."""
+
+
+class Arriving:
+    """Everything of which more is to come.
+
+    Args:
+        limit: bytes that have come of it all.
+    """
+
+    __slots__ = ("_parts", "limit", "size")
+
+    def __init__(self, limit: int = MAX_ARRIVING) -> None:
+        self.limit = limit
+        self.size = 0
+        """Bytes that have come."""
+        self._parts: dict[Part, None] = {}
+
+    def begin(self, part: Part) -> None:
+        """Count it. O(1)."""
+        self._parts[part] = None
+        self.grow(part, part.size)
+
+    def grow(self, part: Part, size: int) -> None:
+        """So many bytes more have come. O(1) amortised: a part is given up once."""
+        if part not in self._parts:
+            return  # it was given up, and will hear of it when it next waits
+        self.size += size
+        while self.size > self.limit and part in self._parts:
+            oldest = next(iter(self._parts))
+            self.end(oldest)
+            oldest.give_up()
+
+    def end(self, part: Part) -> None:
+        """Count it no more. O(1)."""
+        if part in self._parts:
+            del self._parts[part]
+            self.size -= part.size
+
+
+class HalfSent:
+    """What has come of a connection's WebSocket messages, and its app has not taken.
+
+    Args:
+        arriving: what of all connections has.
+        cut: ends the connection.
+    """
+
+    __slots__ = ("_arriving", "_cut", "_given_up", "size")
+
+    def __init__(self, arriving: Arriving, cut: Callable[[], None]) -> None:
+        self.size = 0
+        """Bytes that are counted."""
+        self._arriving = arriving
+        self._cut = cut
+        self._given_up = False
+
+    def is_now(self, size: int) -> None:
+        """So many bytes of it are here now. O(1)."""
+        if size > LITTLE and self.size <= size:
+            grown, self.size = size - self.size, size
+            if grown == size:
+                self._arriving.begin(self)
+            elif grown:
+                self._arriving.grow(self, grown)
+        elif self.size:
+            # That message is here; this is another one.
+            self._arriving.end(self)
+            self.size, self._given_up = 0, False
+            self.is_now(size)
+
+    def give_up(self) -> None:
+        """End the connection soon, unless the message is here until then."""
+        self._given_up = True
+        asyncio.get_running_loop().call_soon(self._cut_off)
+
+    def _cut_off(self) -> None:
+        if self._given_up:
+            self._cut()
