@@ -125,14 +125,21 @@ class Canary:
     def _look(self) -> None:
         secrets = {*self._secrets, *self._contents, *self._past}
         everything = "\n".join(self._told)
-        found = [secret for secret in secrets if secret in everything]
+        found = [_as_told(secret) for secret in secrets if secret in everything]
         if found or TOKEN.search(everything):
             self._leaks += [
                 text
                 for text in self._told
-                if TOKEN.search(text) or any(secret in text for secret in found)
+                if TOKEN.search(text) or any(secret.search(text) for secret in found)
             ]
         self._told, self._held = {}, 0
+
+
+def _as_told(secret: str) -> re.Pattern[str]:
+    """Not where the ``b'`` of some bytes is only the end of somebody else's ``'b'``."""
+    return re.compile(
+        (r"(?<!['\"\w])" if secret.startswith(("b'", 'b"')) else "") + re.escape(secret)
+    )
 
 
 def _distinct(word: str) -> bool:

@@ -48,6 +48,7 @@ def test_a_whole_answer_that_nobody_reads_does_not_hold_its_connection(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["clear", "tls"])
+@pytest.mark.alone  # or it reads more slowly than it may
 def test_who_reads_slowly_gets_all_of_it(secure: bool, tmp_path: Path) -> None:
     size = 1_500_000
 
