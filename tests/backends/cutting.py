@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import supersoniq
@@ -147,6 +148,10 @@ class DatagramCutter:
         self._left = {True: up, False: down}
         self._seen = {True: 0, False: 0}
 
+    def fall_silent(self) -> None:
+        """Lose from now on whatever goes between the server and the clients there are."""
+        self._dead.update(self._backs)
+
     async def __aenter__(self) -> DatagramCutter:
         way = self
 
@@ -212,11 +217,21 @@ class Way(NamedTuple):
         return reach(self.cutter.url, self.door, **options)
 
 
+def roomy(house: House) -> None:
+    """Have it take many connections of one address: those that are cut stay with it for a while."""
+    assert house._server._http3 is not None
+    listener = house._server._http3._listener
+    assert listener is not None
+    listener._limits = replace(listener._limits, connections_per_address=1000)
+
+
 @asynccontextmanager
 async def way(door: str) -> AsyncIterator[Way]:
     """A way through one of ``served.DOORS``, or through 3, which is the one with TLS."""
     secure = door == "3"
     async with House(MemoryBackend(), certificate=tls()[1] if secure else None) as house:
+        if secure:
+            roomy(house)
         cutter = DatagramCutter(house.port) if secure else Cutter(house.port)
         async with cutter:
             yield Way(house, cutter, door)

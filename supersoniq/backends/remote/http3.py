@@ -17,10 +17,11 @@ from aioquic.h3.connection import ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamReset
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEvent, StreamReset
 
 from supersoniq.backends.remote.address import Address
 from supersoniq.backends.remote.line import Request
+from supersoniq.backends.remote.racing import race
 from supersoniq.backends.remote.shared import Link, SharedLine, fields
 from supersoniq.core.errors import OutcomeUnknown
 
@@ -45,28 +46,24 @@ def dial(
     async def connect() -> Link:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
-        error: Exception | None = None
-        for family, _, _, _, there in found:
-            try:
-                return await _link(loop, family, there)
-            except (OSError, EOFError) as failed:
-                error = failed
-        raise error or OSError("no address")
+        return await race(link, [(family, there) for family, _, _, _, there in found])
 
-    async def _link(loop: asyncio.AbstractEventLoop, family: int, there: Any) -> Link:
+    async def link(found: tuple[int, Any]) -> Link:
+        family, there = found
+        loop = asyncio.get_running_loop()
         local = "::" if family == socket.AF_INET6 else "0.0.0.0"
         configuration = _configuration(address.host, ca)
         _, carrier = await loop.create_datagram_endpoint(
             lambda: Carrier(QuicConnection(configuration=configuration)), (local, 0)
         )
-        link = Http3(carrier, host)
+        made = Http3(carrier, host)
         carrier.connect(there)
         try:
-            await link.stands()
+            await made.stands()
         except BaseException:
-            link.close()
+            made.close()
             raise
-        return link
+        return made
 
     return SharedLine(connect, f"{address.host}:{address.port}", patience=patience)
 
@@ -100,6 +97,8 @@ class Http3(Link):
         self._host = host
         self._h3 = H3Connection(self._quic)
         self._uid = 0
+        self._decided = asyncio.Event()
+        """Whether it stands, or has ended before."""
 
     async def stands(self) -> None:
         """Wait until it does.
@@ -107,17 +106,19 @@ class Http3(Link):
         Raises:
             OSError: it does not come to that.
         """
-        try:
-            await self._carrier.wait_connected()
-        except ConnectionError:
-            raise OSError(self._problem or "refused") from None
+        # aioquic's own waiter fails when it is left, and asyncio complains that nobody has looked.
+        await self._decided.wait()
+        if self._problem is not None:
+            raise OSError(self._problem)
         self.standing()
 
     # What comes.
 
     def event(self, event: QuicEvent) -> None:
         """Something came."""
-        if isinstance(event, ConnectionTerminated):
+        if isinstance(event, HandshakeCompleted):
+            self._decided.set()
+        elif isinstance(event, ConnectionTerminated):
             reason = event.reason_phrase or "without a word"
             self.lose(f"the connection has ended (code {event.error_code}): {reason}")
         elif isinstance(event, StreamReset):
@@ -178,6 +179,7 @@ class Http3(Link):
         self._carrier.transmit()
 
     def _hang_up(self) -> None:
+        self._decided.set()
         self._carrier.close(ErrorCode.H3_NO_ERROR)
         if self._carrier._transport is not None:
             self._carrier._transport.close()
