@@ -342,7 +342,7 @@ def test_the_level_of_the_log(shell: Shell) -> None:
         assert server.stdout is not None
         server.stdout.readline()
         _, said = shell.end(server)
-        assert ("self-signed" in said) is told
+        assert ("which nobody trusts" in said) is told
 
 
 def test_the_example_is_a_file_with_everything(shell: Shell) -> None:

@@ -291,7 +291,8 @@ def test_a_certificate_for_development(tmp_path: Path) -> None:
     assert made.made
     assert stat.S_IMODE(made.keyfile.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
-    certificate = x509.load_pem_x509_certificate(made.certfile.read_bytes())
+    certificate, authority = x509.load_pem_x509_certificates(made.certfile.read_bytes())
+    certificate.verify_directly_issued_by(authority)
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     assert datetime.timedelta(days=13) < life <= datetime.timedelta(days=14)
     assert certificate.not_valid_before_utc < datetime.datetime.now(datetime.UTC)
@@ -301,7 +302,7 @@ def test_a_certificate_for_development(tmp_path: Path) -> None:
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
     assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
-    for text in ("made a self-signed", made.sha256.hex(), str(made.keyfile)):
+    for text in ("made a certificate", made.sha256.hex(), str(made.keyfile)):
         assert text in str(made)
     # It is used again, as long as it is whole.
     again = dev_certificate(tmp_path / "new")

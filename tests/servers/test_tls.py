@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
+import niquests
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -13,7 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from supersoniq.adapters import create_app
+from supersoniq.api.broker import Broker
+from supersoniq.backends.memory import MemoryBackend
 from supersoniq.core.errors import InvalidSetting
+from supersoniq.servers.devcert import dev_certificate
+from supersoniq.servers.h3 import H3Server, udp_socket
 from supersoniq.servers.tls import check_pair, whose
 
 AUTHORITY = trustme.CA()
@@ -87,3 +97,41 @@ def test_whose_it_is(files: Files, tmp_path: Path) -> None:
     told = whose(own)  # it names no host
     assert "; self-signed; until " in told
     assert "trustme" in told.partition(";")[0]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_strict_clients_take_the_certificate_for_development(tmp_path: Path, host: str) -> None:
+    """Of which RFC 5280 asks for more than most do (Python's default from 3.13 on)."""
+    made = dev_certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(made.certfile))
+    trust.verify_flags |= ssl.VERIFY_X509_STRICT
+    trust.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(made.certfile, made.keyfile)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trust.wrap_bio(to_client, to_server, server_hostname=host)
+    server = serving.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    assert client.version() == "TLSv1.3"
+    assert len(trust.get_ca_certs()) == 1  # its authority, and nothing else
+
+
+def test_a_client_that_trusts_authorities_alone(tmp_path: Path) -> None:
+    """qh3, over HTTP/3; so do others that are made of rustls."""
+
+    async def main() -> None:
+        made = dev_certificate(tmp_path)
+        app = create_app(Broker(MemoryBackend()))
+        server = H3Server(app, made.certfile, made.keyfile)
+        await server.start(udp_socket("127.0.0.1", 0, socket.AF_INET))
+        async with niquests.AsyncSession(disable_http1=True, disable_http2=True) as session:
+            session.trust_env = False
+            session.verify = str(made.certfile)
+            session.quic_cache_layer[("localhost", server.port)] = ("localhost", server.port)
+            answer = await session.get(f"https://localhost:{server.port}/")
+            assert (answer.status_code, answer.http_version) == (200, 30)
+        await server.stop(1)
+
+    asyncio.run(main())
