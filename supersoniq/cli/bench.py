@@ -91,7 +91,11 @@ def _number(flag: str, metavar: str, help: str, kind: Any = float) -> Callable[[
 @_number("--fail", "SHARE", "Of deliveries that fail and come back, 0 to 1.")
 @_number("--work", "SECONDS", "That a consumer works on each.")
 @_number("--patience", "SECONDS", "Without progress until the rest is given up.")
-@click.option("--seed", type=int, help="Of the dice for priorities and failures.")
+@click.option(
+    "--seed",
+    type=int,
+    help="Of the dice for priorities and failures; without it, one that is told.",
+)
 @click.option(
     "--queue", "-q", metavar="NAME", help="An empty one. Default: a new one, deleted at the end."
 )
@@ -116,6 +120,8 @@ def bench(url: str, queue: str | None, picture: Path | None, as_json: bool, **gi
     The exit status is 1 if a message was lost, or delivered again after it was acknowledged, or if
     nothing could be published. The first Ctrl-C ends publishing, the second ends all.
     """
+    if given["seed"] is None:
+        given["seed"] = secrets.randbelow(2**32)
     plan = Plan(**given)
     out = Out(as_json)
     name = queue or f"bench-{secrets.token_hex(4)}"
@@ -142,6 +148,7 @@ def bench(url: str, queue: str | None, picture: Path | None, as_json: bool, **gi
             out.lines([msgspec.to_builtins(shown, str_keys=True)])
         else:
             _show(out, title, report)
+            out.console.print(f"  --seed {plan.seed} throws the same dice again")
         if not report.sound:
             raise Failed(
                 f"{report.lost} messages were lost, and {report.delivered_after_finished} were "

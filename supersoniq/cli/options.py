@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from supersoniq.cli.files import DEFAULT_BACKEND, configured_backend
 from supersoniq.core.errors import InvalidSetting
@@ -78,11 +80,20 @@ def backend_option(command: F) -> F:
     )(command)
 
 
-def backend_argument(command: F) -> F:
-    """Add ``[URL]``, for those that look at a store as a whole."""
-    return click.argument("url", envvar="SUPERSONIQ_BACKEND", default=_configured, metavar="[URL]")(
-        command
-    )
+def backend_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``[URL]``, for those that look at a store as a whole; and what others have for it."""
+
+    @wraps(command)
+    def chosen(argument: str | None, backend: str, **given: Any) -> None:
+        context = click.get_current_context()
+        if argument is None:
+            command(url=backend, **given)
+        elif context.get_parameter_source("backend") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("takes the store once: as URL, or with --backend")
+        else:
+            command(url=argument, **given)
+
+    return click.argument("argument", required=False, metavar="[URL]")(backend_option(chosen))
 
 
 def _configured() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,28 @@ def test_its_report_is_one_json_object(shell: Shell) -> None:
     figures = report["delivery_ms"]
     assert 0 < figures["min"] <= figures["p50"] <= figures["p99"] <= figures["max"]
     assert shell.lines("queues") == []
+
+
+def test_what_it_drew_is_told_so_that_it_can_be_repeated(shell: Shell) -> None:
+    mixed = ("--messages", "300", "--priorities", "0=1,5=1", "--fail", "0.3", "--consumers", "1")
+    one_by_one = (*mixed, "--publishers", "1", "--backend", "memory://")
+    [drawn], [other] = shell.lines("bench", *one_by_one), shell.lines("bench", *one_by_one)
+    assert drawn["plan"]["seed"] != other["plan"]["seed"]
+    [again] = shell.lines("bench", *one_by_one, "--seed", str(drawn["plan"]["seed"]))
+    assert again["plan"] == drawn["plan"]
+    shown = on_a_terminal(shell, "bench", "--messages", "20", "-b", "memory://")
+    assert re.search(r"--seed \d+ throws the same dice again", shown)
+
+
+def test_the_store_is_named_as_everywhere(shell: Shell) -> None:
+    for words in (("memory://",), ("--backend", "memory://"), ("-b", "memory://")):
+        [found] = shell.lines("bench", *SHORT, *words)
+        assert found["url"] == "memory://"
+    result = shell.ask("bench", *SHORT, "memory://", "--backend", "sqlite:///x.db")
+    assert result.exit_code == 2
+    assert "takes the store once: as URL, or with --backend" in result.output
+    result = shell.ask("top", "memory://", "-b", "sqlite:///x.db")
+    assert (result.exit_code, Path("x.db").exists()) == (2, False)
 
 
 def test_a_terminal_gets_figures(shell: Shell) -> None:
