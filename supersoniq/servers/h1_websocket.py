@@ -14,8 +14,9 @@
 - It takes a message before the one before it is taken. Here an app waits until its own is, so that
   whoever counts what waits knows of all of it.
 - It closes a connection whose client breaks a rule while that still sends, so that the client may
-  see a reset and never the code. Here what it sends is thrown away for a while (lingering close),
-  until it says goodbye or is quiet: ``linger`` seconds and ``discard`` bytes at most.
+  see a reset and never the code. Here it is told that nothing more comes, and what it sends is
+  thrown away for a while (lingering close), until it says goodbye or is quiet: ``linger`` seconds
+  and ``discard`` bytes at most. Over TLS, where one side cannot end alone, the code has to do.
 - It closes a connection once all that was written has been taken, which of a client that does not
   read is never, and over TLS once the client has said goodbye twice. Here it gets a while to take
   what was written, and is cut when it has (``closing.py``).
@@ -201,6 +202,8 @@ class Protocol(WebSocketsSansIOProtocol):
             {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
         )
         self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():  # not over TLS
+            self.transport.write_eof()
         self.close_sent = self._failed = True
         self.frames = []
         self._slices.drop()

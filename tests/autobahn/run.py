@@ -11,7 +11,9 @@ of its protocol ends the connection with 4400, and so must most of these cases.
     python -m tests.autobahn.run --wstest /path/to/wstest [--case '9.*'] [--markdown FILE]
 
 ``wstest`` needs Python 2.7: ``virtualenv -p python2.7 DIR; DIR/bin/pip install autobahntestsuite``
-(a virtualenv older than 20.22 still makes such environments).
+(a virtualenv older than 20.22 still makes such environments). The last Debian to have it is 11: a
+``debootstrap`` of that with ``python2.7-dev`` and ``gcc`` will do, entered by ``chroot`` with
+``/tmp`` bound, for the two exchange files there.
 """
 
 from __future__ import annotations

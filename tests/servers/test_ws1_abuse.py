@@ -181,6 +181,26 @@ def test_a_client_that_goes_on_sending_hears_why_it_was_closed() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("goodbye", [b"\x00\x00", b"x", b"\x03\xe8\xff", bytes(126)])
+def test_a_goodbye_that_is_no_good_is_one(goodbye: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sent it waits for the server to end the connection (RFC 6455, 7.1.1)."""
+    monkeypatch.setattr(Protocol, "quiet", 30)
+    monkeypatch.setattr(Protocol, "linger", 30)
+
+    async def main() -> None:
+        async with serving(echo) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(UPGRADE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(frame(CLOSE, goodbye))
+            async with asyncio.timeout(10):
+                assert close_code(await reader.read()) in (1002, 1007)
+            writer.close()
+            await writer.wait_closed()
+
+    run(main)
+
+
 async def send_on(server: Running, piece: bytes, pause: float) -> None:
     """Send a frame that is too large, piece by piece; reads nothing."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
