@@ -49,7 +49,11 @@ def test_the_store_is_named_as_everywhere(shell: Shell) -> None:
 
 def test_a_terminal_gets_figures(shell: Shell) -> None:
     shown = on_a_terminal(shell, "bench", "--rate", "100", "--duration", "2.5")
-    assert "published 250 in 2.5 s: 100 a second" in shown
+    told = re.search(r"published 250 in (\S+) s: (\d+) a second", shown)
+    assert told is not None, shown
+    took, rate = float(told[1]), int(told[2])
+    assert took >= 2.5  # later on a busy machine
+    assert abs(rate - 250 / took) < 3
     assert "p999" in shown
     assert "in/s" in shown
 

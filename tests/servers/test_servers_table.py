@@ -254,6 +254,8 @@ def lacking(found: dict[str, str], row: str) -> bool:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("name", SERVERS)
 def test_the_table_is_true(name: str, tmp_path: Path) -> None:
+    promised = table()[name]
+
     async def main() -> dict[str, str]:
         found: dict[str, str] = {}
         for secure in (False, True):
@@ -261,18 +263,23 @@ def test_the_table_is_true(name: str, tmp_path: Path) -> None:
                 sent.clear()
                 # Side by side, as what is not there shows by not coming.
                 for needy in (False, True):
-                    asked = [
-                        tried(found, row, probe(where))
+                    asked = {
+                        row: probe
                         for row, tls, probe in PROBES
                         if tls is secure and (row in NEEDS) is needy and not lacking(found, row)
-                    ]
-                    await asyncio.gather(*asked)
+                    }
+                    await asyncio.gather(*(tried(found, row, asked[row](where)) for row in asked))
+                    # In company, on a busy machine, what is there can be late: so alone as well.
+                    for row, probe in asked.items():
+                        if found[row] == "-" != promised[row]:
+                            sent.clear()
+                            await tried(found, row, probe(where))
                 if secure:
                     await tried(found, GRACEFUL, graceful(where, end))
         return found
 
     found = run(main)
-    assert found == table()[name], json.dumps(found, indent=1)
+    assert found == promised, json.dumps(found, indent=1)
     carried = {Feature(row) for row, cell in found.items() if cell == "yes" and row in set(Feature)}
     assert carried == find_server(name).carries
 
