@@ -26,6 +26,7 @@ from supersoniq.backends.memory import MemoryBackend
 from supersoniq.backends.remote import RemoteBackend, connect
 from supersoniq.clock import Clock
 from supersoniq.port import Backend
+from supersoniq.servers.h3 import udp_socket
 from supersoniq.testing import Harness
 
 __all__ = ["DOORS", "House", "MemoryHarness", "RemoteHarness", "hosted", "reach", "tls"]
@@ -99,6 +100,19 @@ class House:
         """Break every connection."""
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
+
+    async def die(self, *, back: bool = True) -> None:
+        """Do to HTTP/3 what ``kill -9`` does: nobody is told. Then be back, as if started again."""
+        http3 = self._server._http3
+        assert http3 is not None
+        listener = http3._listener
+        assert listener is not None
+        for each in list(listener.connections):
+            each.abandon()
+        listener.close()
+        await asyncio.sleep(0)  # for it to be closed
+        if back:
+            await http3.start(udp_socket("127.0.0.1", self.port, socket.AF_INET))
 
     def connect(self, door: str = "1.1", **options: Any) -> RemoteBackend:
         """A client's backend that goes through one of the doors, not open yet."""

@@ -1,5 +1,10 @@
 """HTTP/3 (RFC 9114) on ``aioquic``.
 
+Nobody says that a connection has ended when its server was killed. What there is instead: the
+server that is started again, which knows nothing of it (``resets``), and the system, to which the
+server's machine says that nobody listens there (ICMP), if the socket is connected. Both come only
+in answer to what is sent, and so a silent connection is pinged sooner than one over TCP.
+
 A request that is refused with H3_REQUEST_REJECTED was not looked at (section 4.1.1); ``aioquic``
 passes over a GOAWAY, so that is also how a server is noticed that goes away.
 """
@@ -10,7 +15,7 @@ import asyncio
 import os
 import socket
 import ssl
-from typing import Any
+from typing import Any, cast
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import ErrorCode, H3Connection
@@ -20,13 +25,18 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEvent, StreamReset
 
 from supersoniq.backends.remote.address import Address
-from supersoniq.backends.remote.line import Request
+from supersoniq.backends.remote.line import Request, words
 from supersoniq.backends.remote.racing import race
+from supersoniq.backends.remote.resets import drain, is_reset
 from supersoniq.backends.remote.shared import Link, SharedLine, fields
 from supersoniq.core.errors import OutcomeUnknown
 
 __all__ = ["dial"]
 
+QUIET = 5.0
+"""Seconds without a word after which the server is pinged."""
+DOUBT = 1.0
+"""Seconds in which it must answer when the system says that it is not there."""
 WINDOW, CONNECTION_WINDOW = 1 << 22, 1 << 24
 """Bytes of an answer, and of all answers together, that may be under way."""
 
@@ -51,11 +61,17 @@ def dial(
     async def link(found: tuple[int, Any]) -> Link:
         family, there = found
         loop = asyncio.get_running_loop()
-        local = "::" if family == socket.AF_INET6 else "0.0.0.0"
         configuration = _configuration(address.host, ca)
-        _, carrier = await loop.create_datagram_endpoint(
-            lambda: Carrier(QuicConnection(configuration=configuration)), (local, 0)
-        )
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(there)
+            _, carrier = await loop.create_datagram_endpoint(
+                lambda: Carrier(QuicConnection(configuration=configuration)), sock=sock
+            )
+        except BaseException:
+            sock.close()
+            raise
         made = Http3(carrier, host)
         carrier.connect(there)
         try:
@@ -68,14 +84,38 @@ def dial(
     return SharedLine(connect, f"{address.host}:{address.port}", patience=patience)
 
 
+class Connected:
+    """A transport whose socket has its peer. uvloop will not be told of it again."""
+
+    def __init__(self, transport: asyncio.DatagramTransport) -> None:
+        self._transport = transport
+        self.close = transport.close
+
+    def sendto(self, data: bytes, _addr: Any) -> None:
+        """Send to the peer."""
+        self._transport.sendto(data)
+
+
 class Carrier(QuicConnectionProtocol):
     """What aioquic has of it, is called by asyncio and tells the link."""
 
     link: Http3
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(
+            asyncio.DatagramTransport, Connected(cast(asyncio.DatagramTransport, transport))
+        )
+
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
+        if is_reset(self._quic, cast(bytes, data)):
+            drain(self._quic, self._loop.time())
+            self.link.lose("the server knows nothing of the connection: it was started again")
+            return
         self.link.heard()
-        super().datagram_received(data, addr)
+        super().datagram_received(data, self._quic.get_peer_address())
+
+    def error_received(self, exc: Exception) -> None:
+        self.link.unreachable(exc)
 
     def quic_event_received(self, event: QuicEvent) -> None:
         self.link.event(event)
@@ -99,6 +139,7 @@ class Http3(Link):
         self._uid = 0
         self._decided = asyncio.Event()
         """Whether it stands, or has ended before."""
+        self._doubt: asyncio.TimerHandle | None = None
 
     async def stands(self) -> None:
         """Wait until it does.
@@ -112,7 +153,28 @@ class Http3(Link):
             raise OSError(self._problem)
         self.standing()
 
+    @property
+    def _quiet(self) -> float:
+        return min(QUIET, super()._quiet)
+
     # What comes.
+
+    def unreachable(self, error: Exception) -> None:
+        """The system says that nobody is there.
+
+        That ends an attempt. A connection that stands is first asked: a stranger who guesses its
+        ports can have the system say so, and a router may for a moment.
+        """
+        if not self._decided.is_set():
+            self.lose(str(error))
+        elif self._problem is None and self._doubt is None:
+            self._doubt = self._clock.call_later(DOUBT, self._doubted, self._heard, error)
+            self._ping()
+
+    def _doubted(self, heard: float, error: Exception) -> None:
+        self._doubt = None
+        if self._heard == heard:
+            self.lose(words(error))
 
     def event(self, event: QuicEvent) -> None:
         """Something came."""
@@ -180,6 +242,8 @@ class Http3(Link):
 
     def _hang_up(self) -> None:
         self._decided.set()
+        if self._doubt is not None:
+            self._doubt.cancel()
         self._carrier.close(ErrorCode.H3_NO_ERROR)
         if self._carrier._transport is not None:
             self._carrier._transport.close()

@@ -129,7 +129,12 @@ class Link(ABC):
     def standing(self) -> None:
         """It stands: see to it that the server does not fall silent. Before, patience ends."""
         self.heard()
-        self._timer = self._clock.call_later(SILENCE, self._tick)
+        self._timer = self._clock.call_later(self._quiet, self._tick)
+
+    @property
+    def _quiet(self) -> float:
+        """Seconds of silence after which the server is pinged."""
+        return SILENCE
 
     @property
     def usable(self) -> bool:
@@ -197,9 +202,9 @@ class Link(ABC):
             reply.fail(BackendUnavailable(problem))
 
     def _tick(self) -> None:
-        silent = self.silent
-        if silent < SILENCE:
-            self._timer = self._clock.call_later(SILENCE - silent, self._tick)
+        silent, quiet = self.silent, self._quiet
+        if silent < quiet:
+            self._timer = self._clock.call_later(quiet - silent, self._tick)
         elif self._pinged:
             self.lose(f"not a word for {silent:.0f} s")
         else:

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-__all__ = ["load_pair"]
+__all__ = ["Key", "load_pair"]
 
 Key = (
     ec.EllipticCurvePrivateKey

@@ -18,15 +18,17 @@ if they are no longer called, and the extra ``server`` names the versions.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from aioquic.quic.connection import END_STATES, QuicConnection, QuicConnectionAdapter
+from aioquic.quic.connection import END_STATES, QuicConnectionAdapter
 from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
 from supersoniq.servers.h3.limits import Limits
+from supersoniq.servers.h3.resets import Named
 
 __all__ = ["Connection"]
 
@@ -38,16 +40,17 @@ UNIDIRECTIONAL = 16  # control, two for QPACK, and what a client tries out
 FRAME_ROOM = 1 + 8 + 8
 
 
-class Connection(QuicConnection):
+class Connection(Named):
     """A QUIC connection that gives credit for what was consumed.
 
     Args:
         limits: the server's bounds.
+        token: makes the token of a connection id.
         options: those of aioquic's ``QuicConnection``.
     """
 
-    def __init__(self, limits: Limits, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, limits: Limits, token: Callable[[bytes], bytes], **options: Any) -> None:
+        super().__init__(token, **options)
         self.running: set[int] = set()
         """The streams whose requests have tasks."""
         self._logger = QuicConnectionAdapter(log, {"id": self.host_cid.hex()})

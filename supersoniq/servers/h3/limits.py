@@ -35,6 +35,9 @@ class Limits:
         keep_alive: seconds after which a silent connection with open requests is pinged.
         cancels: requests that a client may cancel at a stroke, before it is shown out.
         cancels_per_second: how fast it earns new ones.
+        resets: datagrams of connections that are unknown here, as after a restart, that are
+            answered at a stroke (stateless resets); each costs some 30 us.
+        resets_per_second: how fast there may be more.
     """
 
     max_connections: int = 1000
@@ -52,4 +55,6 @@ class Limits:
     keep_alive: float = 10.0
     cancels: int = 500
     cancels_per_second: float = 50.0
+    resets: int = 1000
+    resets_per_second: float = 1000.0
     arriving: Arriving = field(default_factory=Arriving)

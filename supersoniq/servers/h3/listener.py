@@ -7,7 +7,8 @@ connection at most. There is nothing that could end the listener but ``close``.
 And one loop serves them all: what arrives waits by sender (``inbox.py``), and a turn of the loop
 works on a few datagrams of each, one sender after the other, until it has done enough. Those who
 have no connection are one sender for each address. What comes for a connection that is over does
-not wait at all.
+not wait at all. What comes for one that is not known is answered with a reset (``resets.py``), as
+often as may be.
 
 A new connection is made only for a client that has shown that it is where it says it is: its first
 packet is answered with a Retry, which costs us nothing to remember, and which a forged address
@@ -47,6 +48,7 @@ from supersoniq.servers.h3.credit import Connection
 from supersoniq.servers.h3.inbox import Inbox
 from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.h3.protocol import Protocol
+from supersoniq.servers.h3.resets import Resets
 from supersoniq.servers.told import REFUSED
 
 __all__ = ["Listener"]
@@ -70,6 +72,7 @@ class Listener(asyncio.DatagramProtocol):
     Args:
         configuration: certificate and transport parameters.
         limits: the server's bounds.
+        resets: what those are told who have a connection that is not known here.
         make: makes the protocol of a new connection.
     """
 
@@ -77,6 +80,7 @@ class Listener(asyncio.DatagramProtocol):
         self,
         configuration: QuicConfiguration,
         limits: Limits,
+        resets: Resets,
         make: Callable[[Connection], Protocol],
     ) -> None:
         self.connections: set[Protocol] = set()
@@ -84,6 +88,7 @@ class Listener(asyncio.DatagramProtocol):
         """Whether new connections are turned away."""
         self._configuration = configuration
         self._limits = limits
+        self._resets = resets
         self._make = make
         self._by_id: dict[bytes, Protocol] = {}
         self._homes: Counter[bytes] = Counter()
@@ -117,6 +122,8 @@ class Listener(asyncio.DatagramProtocol):
             if protocol is None:
                 if header is not None:
                     self._inbox.put(_home(addr), (data, addr, header))
+                elif reset := self._resets.answer(len(data), name, self._now()):
+                    self._send(reset, addr)
             elif not protocol.quic.is_over():
                 self._inbox.put(protocol, (data, addr, header))
             self._work_soon()
@@ -209,6 +216,7 @@ class Listener(asyncio.DatagramProtocol):
     def _open(self, original: bytes, header: QuicHeader, home: bytes) -> Protocol:
         quic = Connection(
             self._limits,
+            self._resets.token,
             configuration=self._configuration,
             original_destination_connection_id=original,
             retry_source_connection_id=header.destination_cid,

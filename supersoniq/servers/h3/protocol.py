@@ -259,10 +259,14 @@ class Protocol(QuicConnectionProtocol):
             self._timers[name] = self._loop.call_later(seconds, come)
 
     def _keep_alive(self) -> None:
-        if self.requests.tasks or self.requests.sessions:
+        if not self.requests.tasks and not self.requests.sessions:
+            return
+        left = self.heard + self.limits.keep_alive - self._loop.time()
+        if left <= 0:
             self.quic.send_ping(0)
             self.transmit()
-            self.stay_alive()
+            left = self.limits.keep_alive
+        self._set("ping", left, self._keep_alive)
 
     def _on_slow_head(self) -> None:
         now = self._loop.time()

@@ -16,6 +16,7 @@ from supersoniq.servers.h3.credit import Connection
 from supersoniq.servers.h3.limits import Limits
 from supersoniq.servers.h3.listener import Listener
 from supersoniq.servers.h3.protocol import Protocol
+from supersoniq.servers.h3.resets import Resets
 from supersoniq.servers.request import App
 
 __all__ = ["H3Server", "udp_beside", "udp_socket"]
@@ -71,7 +72,7 @@ class H3Server:
         # which an attacker could send again.
         chain, key = load_pair(certfile, keyfile)
         self._configuration.certificate, *self._configuration.certificate_chain = chain
-        self._configuration.private_key = key
+        self._configuration.private_key = self._key = key
 
     @property
     def connections(self) -> int:
@@ -150,7 +151,10 @@ class H3Server:
                 return
 
     def _listen(self) -> Listener:
-        return Listener(self._configuration, self.limits, self._connect)
+        assert self._address is not None
+        limits = self.limits
+        resets = Resets(self._key, self._address, limits.resets, limits.resets_per_second)
+        return Listener(self._configuration, limits, resets, self._connect)
 
     def _connect(self, quic: Connection) -> Protocol:
         return Protocol(quic, self.limits, self._app, self._address, self._root_path)
