@@ -234,7 +234,10 @@ class KeyConflict(SupersoniqError, ValueError):
 
 
 class QueueFull(SupersoniqError, queue.Full):
-    """The queue holds ``max_length`` unfinished messages, or would with this batch."""
+    """The queue holds ``max_length`` unfinished messages, or would with this batch.
+
+    A batch that is larger than ``max_length`` by itself is an ``InvalidArgument``.
+    """
 
     code = "queue-full"
     retry = True

@@ -15,7 +15,6 @@ from supersoniq.core.errors import (
     ContentTooLarge,
     KeyConflict,
     LeaseLost,
-    QueueFull,
 )
 from supersoniq.core.ids import MARK, format_id
 from supersoniq.core.keys import KeyUse, digest
@@ -32,6 +31,7 @@ from supersoniq.core.ops import (
     Verdict,
 )
 from supersoniq.core.places import Places
+from supersoniq.core.policy import no_room
 from supersoniq.core.ready import Line
 from supersoniq.core.states import Move, Status
 from supersoniq.core.tally import sizes
@@ -111,7 +111,7 @@ class Flow(Places):
             length = size[Status.SCHEDULED] + size[_READY] + size[_LEASED]
             # Duplicates alone store nothing, so they are answered even where the queue is over.
             if fresh and length + fresh > terms.max_length:
-                raise QueueFull(self.name, length, terms.max_length)
+                raise no_room(self.name, length, fresh, terms.max_length)
         return keyed, plain
 
     def _match(self, entries: Sequence[Entry], now: int) -> tuple[list[Published], Sequence[Entry]]:

@@ -86,7 +86,7 @@ class Publish(Op, frozen=True):
     """Store messages, all of them or none. Makes the queue. Gives ``list[Published]``.
 
     Raises:
-        ContentTooLarge, KeyConflict, QueueFull, StorageFull: nothing was stored.
+        ContentTooLarge, InvalidArgument, KeyConflict, QueueFull, StorageFull: nothing was stored.
     """
 
     entries: Sequence[Entry]

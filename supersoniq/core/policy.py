@@ -14,9 +14,9 @@ from typing import Any, Literal
 import msgspec
 
 from supersoniq.core import checks
-from supersoniq.core.errors import InvalidArgument, InvalidPolicy
+from supersoniq.core.errors import InvalidArgument, InvalidPolicy, QueueFull, SupersoniqError
 
-__all__ = ["Backoff", "Policy", "Terms", "changed", "policy_from_data"]
+__all__ = ["Backoff", "Policy", "Terms", "changed", "no_room", "policy_from_data"]
 
 MAX_LEASE = 12 * 3600.0
 MIN_LEASE = 0.1
@@ -139,6 +139,17 @@ def _seconds(low: float, high: float) -> Any:
         return float(value.total_seconds() if isinstance(value, timedelta) else value)  # type: ignore[arg-type]  # duration() has checked it
 
     return check
+
+
+def no_room(queue: str, length: int, new: int, max_length: int) -> SupersoniqError:
+    """Why so many messages more are not taken into a queue that holds ``length`` unfinished ones.
+
+    What an empty queue would not take either, it never takes: that is nothing to try again.
+    """
+    if new > max_length:
+        rule = f"more than queue {queue!r} ever holds; its max_length is {max_length}"
+        return InvalidArgument("messages", new, rule)
+    return QueueFull(queue, length, max_length)
 
 
 def _integer(low: int, high: int) -> Any:

@@ -19,13 +19,13 @@ from supersoniq.core.errors import (
     ContentTooLarge,
     KeyConflict,
     LeaseLost,
-    QueueFull,
     StorageFull,
     SupersoniqError,
 )
 from supersoniq.core.ids import MARK, MAX_SEQUENCE, Seal, format_id
 from supersoniq.core.messages import Entry, Lease, Published
 from supersoniq.core.ops import Outcome, Settlement
+from supersoniq.core.policy import no_room
 from supersoniq.port import Result
 
 __all__ = ["Corrupting", "Publishing", "Settling", "Taking"]
@@ -112,7 +112,7 @@ class Publishing(Work):
         if word == b"too large":
             return ContentTooLarge(self.queue, *facts)
         if word == b"full":
-            return QueueFull(self.queue, *facts)
+            return no_room(self.queue, *facts)
         if word == b"conflict":
             place, created, sequence, name = facts
             number = rows.id_of(name) or seal.prefix(created) | sequence

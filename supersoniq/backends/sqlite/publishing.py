@@ -16,10 +16,11 @@ import msgspec
 from supersoniq.backends.sqlite import rows
 from supersoniq.backends.sqlite.queue import StoredQueue
 from supersoniq.core import rules
-from supersoniq.core.errors import ContentTooLarge, KeyConflict, QueueFull, StorageFull
+from supersoniq.core.errors import ContentTooLarge, KeyConflict, StorageFull
 from supersoniq.core.ids import MAX_SEQUENCE, format_id
 from supersoniq.core.keys import KeyUse, digest
 from supersoniq.core.messages import Entry, Published
+from supersoniq.core.policy import no_room
 from supersoniq.core.states import Move, Status
 
 __all__ = ["Publishing"]
@@ -57,7 +58,7 @@ class Publishing:
         """Take in the messages of one publish. O(length) each.
 
         Raises:
-            ContentTooLarge, KeyConflict, QueueFull, StorageFull: none was taken in.
+            ContentTooLarge, InvalidArgument, KeyConflict, QueueFull, StorageFull: none was taken.
         """
         return self._take_in(entries, self._admit(entries))
 
@@ -175,7 +176,7 @@ class Publishing:
             length = queue.length()
             # Duplicates alone store nothing, so they are answered even where the queue is over.
             if fresh and length + fresh > terms.max_length:
-                raise QueueFull(queue.name, length, terms.max_length)
+                raise no_room(queue.name, length, fresh, terms.max_length)
         if queue.sequence + fresh > MAX_SEQUENCE:
             raise StorageFull(f"queue {queue.name!r} has used up its {MAX_SEQUENCE} sequences")
         return uses

@@ -9,6 +9,7 @@ from supersoniq.core.errors import (
     BackendUnavailable,
     Closed,
     ContentTooLarge,
+    InvalidArgument,
     InvalidPolicy,
     KeyConflict,
     MessageNotFound,
@@ -44,6 +45,25 @@ async def g08_a_batch_of_publishes_is_all_or_nothing(t: Trial) -> None:
     expect((error.queue, error.length, error.limit), ("q", 1, 6), "what QueueFull says")
     await t.publish(*[good] * 5)
     await t.figures("exactly at the limit", ready=6, published=6)
+
+
+async def g08_a_batch_that_can_never_fit_is_no_matter_of_time(t: Trial) -> None:
+    """More at once than ``max_length``; what is there already, by its key, does not count."""
+    await t.configure(max_length=3)
+    batch = [prepare(b"%d" % n, key=f"{n}") for n in range(5)]
+    for several in (batch[:4], batch):
+        op = ops.Publish("q", several)
+        error = await _changes_nothing(t, InvalidArgument, op, "a batch over max_length")
+        told = (error.field, error.value, error.retry)
+        expect(told, ("messages", len(several), False), "what is said of it")
+    await t.publish(batch[0])
+    error = await _changes_nothing(t, InvalidArgument, op, "four and a duplicate")
+    expect(error.value, 4, "how many it says there are")
+    op = ops.Publish("q", batch[:4])
+    await _changes_nothing(t, QueueFull, op, "a batch that fits when one is done")
+    await t.ack(await t.one())
+    await t.publish(*batch[:4])
+    await t.figures("exactly at the limit", ready=3, published=4, duplicates=1)
 
 
 async def g08_content_is_measured_in_bytes(t: Trial) -> None:

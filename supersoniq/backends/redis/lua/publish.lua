@@ -72,7 +72,7 @@ local function admit(first, number, longest, keyed)
     end
     if t.max_length then
         length = length or call('ZCARD', LINE) + call('ZCARD', OWN) + call('ZCARD', LEASED) + call('ZCARD', DUE)
-        if new > 0 and length + new > t.max_length then return {'full', length, t.max_length} end
+        if new > 0 and length + new > t.max_length then return {'full', length, new, t.max_length} end
         length = length + new
     end
     if queue.sequence + new > MAX_SEQUENCE then return {'used up'} end
