@@ -45,7 +45,7 @@ class TlsDoor:
     def __init__(
         self,
         listener: socket.socket,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[], asyncio.BaseProtocol],
         context: ssl.SSLContext,
         *,
         timeout: float,

@@ -1,9 +1,10 @@
 """The memory that takes what is half sent, of all clients together: bodies, WebSocket messages.
 
-Each has a bound of its own. But who opens a thousand connections can have a thousand of them on
-their way, each nearly whole and none of them ever ended. So what has come is counted. Above a limit
-the one that has been arriving for longest is given up: those of honest clients are there within
-moments, and are not the oldest where anybody dawdles.
+Each has a bound of its own, and a larger body comes only when it is let in: what those have taken
+(``adapters/http/admission.py``) is not there for others. But who opens a thousand connections can
+have a thousand of them on their way, each nearly whole and none of them ever ended. So what has
+come is counted. Above a limit the one that has been arriving for longest is given up: those of
+honest clients are there within moments, and are not the oldest where anybody dawdles.
 """
 
 from __future__ import annotations
@@ -32,16 +33,23 @@ class Arriving:
     """Everything of which more is to come.
 
     Args:
-        limit: bytes that have come of it all.
+        limit: bytes that have come of it all, and that others have taken.
     """
 
-    __slots__ = ("_parts", "limit", "size")
+    __slots__ = ("_parts", "limit", "reserved", "size")
 
     def __init__(self, limit: int = MAX_ARRIVING) -> None:
         self.limit = limit
         self.size = 0
         """Bytes that have come."""
+        self.reserved = 0
+        """Bytes that others have taken, who were let in and are not given up here."""
         self._parts: dict[Part, None] = {}
+
+    @property
+    def share(self) -> int:
+        """Bytes that may have come now: what others leave, and a quarter at least."""
+        return max(self.limit - self.reserved, self.limit // 4)
 
     def begin(self, part: Part) -> None:
         """Count it. O(1)."""
@@ -53,7 +61,15 @@ class Arriving:
         if part not in self._parts:
             return  # it was given up, and will hear of it when it next waits
         self.size += size
-        while self.size > self.limit and part in self._parts:
+        self._make_room()
+
+    def reserve(self, size: int) -> None:
+        """So many bytes more are taken by others; or fewer."""
+        self.reserved += size
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while self.size > self.share and self._parts:
             oldest = next(iter(self._parts))
             self.end(oldest)
             oldest.give_up()

@@ -35,7 +35,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from supersoniq.servers.closing import all_taken
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.joining import Joining
-from supersoniq.servers.slices import Slices
+from supersoniq.servers.slices import SLICE, Slices
 from supersoniq.servers.told import CUT
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ class H1Protocol(HttpToolsProtocol):
             self._discarded += len(body)
             self._owed -= len(body)
         super().on_body(body)
+        if len(self.cycle.body) > SLICE:
+            self.flow.pause_reading()  # until the app has taken it
 
     # What is missing.
 

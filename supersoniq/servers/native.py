@@ -37,6 +37,7 @@ from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.h2.protocol import H2Protocol
 from supersoniq.servers.negotiate import Negotiator, prepare
 from supersoniq.servers.plugin import Feature, Options
+from supersoniq.servers.sips import Sips
 from supersoniq.servers.told import CUT
 
 if TYPE_CHECKING:
@@ -254,13 +255,15 @@ class Server(uvicorn.Server):
         """Signals are for the program that serves."""
         yield
 
-    def _protocol(self) -> asyncio.Protocol:
-        return Negotiator(
-            self.config,
-            self.server_state,
-            self.lifespan.state,
-            limits=self._limits,
-            max_connections=self._most,
+    def _protocol(self) -> asyncio.BaseProtocol:
+        return Sips(
+            Negotiator(
+                self.config,
+                self.server_state,
+                self.lifespan.state,
+                limits=self._limits,
+                max_connections=self._most,
+            )
         )
 
 

@@ -19,6 +19,7 @@ from supersoniq.servers.h1 import H1Protocol
 from supersoniq.servers.h2.frames import PREFACE
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.h2.protocol import H2Protocol
+from supersoniq.servers.sips import SIP, Sips
 from supersoniq.servers.told import REFUSED
 
 if TYPE_CHECKING:
@@ -82,7 +83,11 @@ class Negotiator(asyncio.Protocol):
                 transport.abort()
                 return
         secure = transport.get_extra_info("ssl_object")
-        chosen = None if secure is None else secure.selected_alpn_protocol()
+        chosen = None
+        if secure is not None:
+            chosen = secure.selected_alpn_protocol()
+            # What was read and not decrypted: it would be half a megabyte, or more.
+            cast(Any, transport).set_read_buffer_limits(SIP)
         if chosen == "h2":
             self._choose(self._h2())
         elif chosen is not None:
@@ -122,7 +127,7 @@ class Negotiator(asyncio.Protocol):
         transport, begun = self._transport, self._begun
         assert transport is not None
         self._leave()
-        transport.set_protocol(protocol)
+        transport.set_protocol(Sips(protocol) if isinstance(protocol, H1Protocol) else protocol)
         protocol.connection_made(transport)
         if begun:
             protocol.data_received(begun)

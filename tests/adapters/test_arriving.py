@@ -67,16 +67,16 @@ class Sender:
 def test_those_that_take_longest_make_room(kind: str, path: str) -> None:
     async def main() -> None:
         async with supersoniq.connect("memory://") as broker:
-            app = create_app(broker, max_arriving=300 * KIB)
+            app = create_app(broker, max_arriving=90 * KIB)
             arriving = app.service.arriving
             slow = [Sender(app, path, kind) for _ in range(20)]
             for each in slow:
                 for _ in range(2):
-                    await each.send(b"x" * 25 * KIB)
-                assert arriving.size <= 300 * KIB
+                    await each.send(b"x" * 7680)
+                assert arriving.size <= 90 * KIB
             assert [await each.answer() for each in slow[:14]] == [503] * 14
             assert not any(each.status for each in slow[14:])
-            assert arriving.size == 300 * KIB
+            assert arriving.size == 90 * KIB
             for _ in range(10):
                 honest = Sender(app)
                 await honest.send(b"x" * 100 * KIB)

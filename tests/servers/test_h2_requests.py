@@ -319,7 +319,7 @@ def test_an_app_that_never_looks_is_stopped_in_the_end() -> None:
 
 
 def test_no_stream_stalls_another() -> None:
-    """40 streams that nobody reads, then one that works, in both directions."""
+    """80 streams that nobody reads, then one that works, in both directions."""
     never = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -331,9 +331,11 @@ def test_no_stream_stalls_another() -> None:
 
     async def main() -> None:
         async with serving(app) as server, client(server) as one:
-            for _ in range(40):
+            window = LIMITS.first_window
+            assert 80 * window > LIMITS.connection_window
+            for _ in range(80):
                 number = one.request("/deaf", "POST", end=False)
-                assert await one.upload(number, bytes(65535), end=False) == 65535
+                assert await one.upload(number, bytes(window), end=False) == window
             number = one.request("/echo", "POST", end=False)
             await one.upload(number, bytes(1_000_000))
             assert len((await one.answer(number)).body) == 1_000_000

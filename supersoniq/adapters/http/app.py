@@ -73,8 +73,9 @@ def create_app(
         broker: the queues.
         max_body: bytes of a body, or of one line of an NDJSON body; 2 MiB.
         max_batch_body: bytes of a batch of operations; 16 MiB.
-        max_arriving: bytes of all half-sent bodies together, above which the slowest is refused;
-            32 MiB. With the project's own server those of WebSocket messages count, too.
+        max_arriving: bytes of all bodies together that arrive or wait for the store, above which
+            larger ones wait for their turn; 32 MiB. With the project's own server half-sent
+            WebSocket messages count, too.
         max_depth: levels of arrays and objects in a JSON body; 64.
         max_batch: messages in one request; 10,000.
         max_wait: seconds that a lease request may wait; 60.

@@ -1,24 +1,26 @@
 """Half-sent bodies: what takes too long while too much of others arrives is given up, with 503.
 
-``servers/arriving.py`` counts them, together with the messages of WebSockets.
+``servers/arriving.py`` counts them, together with the messages of WebSockets. These are bodies of
+lines, and beginnings: what is larger has to be let in, see ``admission.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from typing import Self
 
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.servers import arriving
 
-__all__ = ["Arrival", "Arriving"]
+__all__ = ["Arrival", "Arriving", "Cuttable"]
 
 
 class Arriving(arriving.Arriving):
-    """Bodies and messages of which more is to come.
+    """Bodies and messages of which more is to come, and which nobody has let in.
 
     Args:
-        limit: bytes that they may have together.
+        limit: bytes that they may have together, and with those that were let in.
     """
 
     __slots__ = ("storing",)
@@ -37,24 +39,67 @@ class Arriving(arriving.Arriving):
 
     def room(self) -> int:
         """Bytes that a batch of lines may have now, before it is stored."""
-        return max(self.limit - self.size - self.storing, 0) // 4
+        return max(self.share - self.size - self.storing, 0) // 4
 
 
-class Arrival:
-    """One of them."""
+class Cuttable:
+    """A ``with`` block that awaits more of a body. Given up, it ends with a ``Refusal``."""
 
-    __slots__ = ("_cancelling", "_cut", "_of", "_over", "_task", "size")
+    __slots__ = ("_cancelling", "_cut", "_over", "_task")
 
-    def __init__(self, of: Arriving, size: int) -> None:
-        self.size = size
-        self._of = of
-        self._cut = self._over = False
+    why = ""
+    """It is given up: the refusal's words."""
 
-    def __enter__(self) -> Arrival:
+    def __init__(self) -> None:
+        self._cut = False
+        self._over = True
+
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
+        self._over = False
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over = True
+        if not self._cut:
+            return
+        # As asyncio.timeout does: our own cancellation, and no other one besides it.
+        ours = self._task.uncancel() <= self._cancelling
+        if ours and kind is asyncio.CancelledError:
+            raise Refusal(503, self.why) from error
+
+    def give_up(self) -> None:
+        """Cut the block off, if it waits then; what comes at once may come."""
+        asyncio.get_running_loop().call_soon(self._cut_off)
+
+    def _cut_off(self) -> None:
+        if not self._over and not self._cut:
+            self._cut = True
+            self._task.cancel()
+
+
+class Arrival(Cuttable):
+    """One of those that nobody has let in."""
+
+    __slots__ = ("_of", "size")
+
+    why = "too much of other bodies is on its way, and this one has taken longest"
+
+    def __init__(self, of: Arriving, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self._of = of
+
+    def __enter__(self) -> Self:
+        super().__enter__()
         self._of.begin(self)
         return self
 
@@ -65,25 +110,9 @@ class Arrival:
         trace: TracebackType | None,
     ) -> None:
         self._of.end(self)
-        self._over = True
-        if not self._cut:
-            return
-        # As asyncio.timeout does: our own cancellation, and no other one besides it.
-        ours = self._task.uncancel() <= self._cancelling
-        if ours and kind is asyncio.CancelledError:
-            text = "too much of other bodies is on its way, and this one has taken longest"
-            raise Refusal(503, text) from error
+        super().__exit__(kind, error, trace)
 
     def grow(self, size: int) -> None:
         """So many bytes more have come."""
         self.size += size
         self._of.grow(self, size)
-
-    def give_up(self) -> None:
-        """Cut the block off, if it waits then; what comes at once may come."""
-        asyncio.get_running_loop().call_soon(self._cut_off)
-
-    def _cut_off(self) -> None:
-        if not self._over:
-            self._cut = True
-            self._task.cancel()

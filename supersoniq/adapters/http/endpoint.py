@@ -90,6 +90,7 @@ class Endpoint:
             known = f"a bug; the server's log says more, at request={request_id(scope)}"
             await _refuse(exchange, Refusal(500, known).problem)
         finally:
+            exchange.leave_room()
             self._count(exchange)
 
     async def refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,8 +1,8 @@
 """One request and its answer, over plain ASGI.
 
 Starlette finds the route. From there on this module does what its ``Request`` and ``Response``
-would, with the bounds that they lack: the body is counted while it arrives and has a deadline, an
-answer has one too, and a handler that takes long learns at once that its client has left.
+would, with the bounds that they lack: those of the body (``incoming.py``), an answer's deadline,
+and a handler that takes long learns at once that its client has left.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http import decode
+from supersoniq.adapters.http.incoming import Gone, Incoming
 from supersoniq.adapters.http.media import JSON, liking
 from supersoniq.adapters.http.presence import Presence
 from supersoniq.adapters.http.problems import Refusal
@@ -28,7 +29,7 @@ from supersoniq.core.errors import InvalidArgument
 from supersoniq.core.ids import parse_id
 from supersoniq.core.ops import AnyOp
 
-__all__ = ["Exchange", "Gone", "Reply", "reply", "too_large", "too_slow"]
+__all__ = ["Exchange", "Gone", "Reply", "reply"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -37,10 +38,6 @@ PIECE = 64 * 1024
 """Bytes of an answer that a server is given at a time."""
 MAX_QUERY_FIELDS = 100
 encode = msgspec.json.Encoder().encode
-
-
-class Gone(Exception):
-    """The client has left: nobody is there to be answered."""
 
 
 class Reply(NamedTuple):
@@ -57,27 +54,13 @@ def reply(value: Any, status: int = 200, fields: Fields = ()) -> Reply:
     return Reply(status, encode(value), JSON, fields)
 
 
-class Exchange:
+class Exchange(Incoming):
     """One request, and the way to answer it."""
 
-    __slots__ = (
-        "_engine",
-        "_headers",
-        "_read",
-        "_receive",
-        "_send",
-        "caller",
-        "limits",
-        "scope",
-        "service",
-        "started",
-        "status",
-    )
+    __slots__ = ("_engine", "_send", "caller", "started", "status")
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
-        self.service = service
-        self.limits = service.limits
-        self.scope = scope
+        super().__init__(service, scope, receive)
         self.started = False
         """Whether the answer has begun."""
         self.status = 0
@@ -85,9 +68,6 @@ class Exchange:
         self.caller: Caller | None = None
         """Who calls, where that is asked."""
         self._engine: Engine | None = None
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        self._read = False
-        self._receive = receive
         self._send = send
 
     # What it does.
@@ -155,11 +135,6 @@ class Exchange:
             InvalidId: it is none.
         """
         return parse_id(self.scope["path_params"]["id"])
-
-    def header(self, name: bytes) -> str | None:
-        """A header field, its name in lower case."""
-        value = self._headers.get(name)
-        return None if value is None else value.decode("latin-1")
 
     def listed(self, name: bytes) -> str | None:
         """A header field that is a list, which may come in several lines (RFC 9110, 5.3)."""
@@ -229,58 +204,6 @@ class Exchange:
         root = self.root
         return (quote(root) + path if root else path).encode()
 
-    async def receive(self) -> bytes | None:
-        """The next piece of its body, which may be empty; ``None`` after the last.
-
-        Raises:
-            Gone: the client left before the end.
-        """
-        if self._read:
-            return None
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        self._read = not message.get("more_body", False)
-        piece: bytes = message.get("body", b"")
-        return piece
-
-    async def body(self, limit: int | None = None) -> bytes:
-        """Its whole body.
-
-        Args:
-            limit: bytes of it; ``None``: ``max_body``.
-
-        Raises:
-            Refusal: it is too large or too slow.
-            Gone: the client left before the end.
-        """
-        limit = self.limits.max_body if limit is None else limit
-        length = self.header(b"content-length")
-        if length is not None and length.isdecimal() and len(length) < 20 and int(length) > limit:
-            raise too_large(limit, int(length))
-        try:
-            return await self.service.body_deadline.within(self._pieces(limit))
-        except TimeoutError:
-            raise too_slow(self.limits.body_timeout) from None
-
-    async def _pieces(self, limit: int) -> bytes:
-        """What is left of its body, put together."""
-        first = await self.receive() or b""
-        if len(first) > limit:
-            raise too_large(limit)
-        if self._read:  # nearly always it comes whole
-            return first
-        pieces, size = [first], len(first)
-        with self.service.arriving(size) as arrival:
-            while not self._read:
-                piece = await self.receive() or b""
-                size += len(piece)
-                if size > limit:
-                    raise too_large(limit)
-                pieces.append(piece)
-                arrival.grow(len(piece))
-        return b"".join(pieces)
-
     async def json(self, default: Any = msgspec.UNSET) -> Any:
         """Its JSON body.
 
@@ -293,6 +216,7 @@ class Exchange:
         """
         kind = self.media_type()
         raw = await self.body()
+        self.leave_room()
         if not raw and default is not msgspec.UNSET:
             return default
         if kind not in (JSON, None):
@@ -321,6 +245,7 @@ class Exchange:
         Raises:
             TimeoutError: the client does not take it.
         """
+        self.leave_room()
         status, body, kind, fields = reply
         head = list(fields)
         if status not in (204, 304):
@@ -371,6 +296,7 @@ class Exchange:
 
     async def begin(self, kind: str, fields: Fields) -> None:
         """Begin an answer that is sent in pieces."""
+        self.leave_room()
         self.started, self.status = True, 200
         head = [(b"content-type", kind.encode("latin-1")), *fields]
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
@@ -454,14 +380,3 @@ def _counted(done: Callable[[bool], None], pushes: Counter[str]) -> Callable[[bo
         done(taken)
 
     return settled
-
-
-def too_large(limit: int, size: int | None = None) -> Refusal:
-    """The refusal of a body, or of one line of it."""
-    is_what = "is larger than" if size is None else f"of {size} bytes is over"
-    return Refusal(413, f"the body {is_what} the {limit} bytes that this server takes", limit=limit)
-
-
-def too_slow(seconds: float) -> Refusal:
-    """The refusal of a body that does not come."""
-    return Refusal(408, f"no body within {seconds:g} s", timeout=seconds)

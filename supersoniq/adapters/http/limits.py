@@ -26,8 +26,9 @@ class Limits:
     max_batch_body: int = 16 * 1024 * 1024
     """Bytes of a batch of operations."""
     max_arriving: int = 32 * 1024 * 1024
-    """Bytes of all half-sent bodies and WebSocket messages together. Above it the one that has
-    taken longest is refused: with 503, or the close code 1013."""
+    """Bytes of all bodies that arrive or wait for the store, and of half-sent WebSocket messages.
+    Larger bodies wait for their turn; of what cannot wait, the one that has taken longest is
+    refused: with 503, or the close code 1013."""
     max_depth: int = 64
     """Levels of arrays and objects in a JSON body."""
     max_batch: int = MAX_BATCH

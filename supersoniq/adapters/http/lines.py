@@ -13,8 +13,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from supersoniq.adapters.http import decode
-from supersoniq.adapters.http.exchange import Exchange, too_large, too_slow
+from supersoniq.adapters.http.exchange import Exchange
 from supersoniq.adapters.http.forms import Progress
+from supersoniq.adapters.http.incoming import too_large, too_slow
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.core.errors import Closed, InvalidArgument
 from supersoniq.core.messages import Entry, Published

@@ -66,7 +66,10 @@ async def operations(exchange: Exchange) -> None:
         else:
             await _watched(exchange, work, steps)
         reply = Reply(200, put(work.answers), kind)
-        if all(isinstance(step, CONTENTS) for step in steps):
+        gives = all(isinstance(step, CONTENTS) for step in steps)
+        del raw
+        steps.clear()  # what they hold is not needed for as long as the answer takes
+        if gives:
             # Nothing has changed that does not change back. What others did must be told.
             exchange.service.answers.admit(len(reply.body))
         await exchange.answer(reply)

@@ -11,6 +11,7 @@ from typing import Any
 
 from supersoniq.adapters.access import Guarded, Identity, Origins
 from supersoniq.adapters.asgi import Scope, protocol_of
+from supersoniq.adapters.http.admission import Admission
 from supersoniq.adapters.http.answers import Answers
 from supersoniq.adapters.http.arriving import Arriving
 from supersoniq.adapters.http.backlog import Backlog
@@ -74,6 +75,8 @@ class Service:
         self.send_deadline = Deadlines(limits.send_timeout)
         self.arriving = Arriving(limits.max_arriving)
         """What half-sent bodies take together, and half-sent messages of WebSockets."""
+        self.admission = Admission(self.arriving, limits.body_timeout)
+        """Who may send a larger body now."""
         self.answers = Answers(limits.max_answers)
         """What large answers take together."""
         self.backlog = Backlog(limits.max_answers, limits.send_timeout / 3)

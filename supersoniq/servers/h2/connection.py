@@ -259,7 +259,7 @@ class Connection:
     def _open(self, number: int) -> None:
         lane = Lane(self, number)
         self._last = number if not self.draining else self._last
-        if self.draining or self.asked >= self.limits.streams:
+        if self.draining or self._is_full():
             self._in_vain()
             lane.stream.reset(Reset.REFUSED)
             return
@@ -273,6 +273,17 @@ class Connection:
             lane = Lane(self, number, head.length)
         self.asked += 1
         self.start(lane, head)
+
+    def _is_full(self) -> bool:
+        """Whether the client has as many requests as it may.
+
+        It may be faster with its next one than an app, whose answer it has, with its return.
+        """
+        most = self.limits.streams
+        if self.asked < most:
+            return False
+        late = sum(lane.answered and not lane.pushed for lane in self.lanes.values())
+        return self.asked - min(late, most) >= most
 
     def _answer(self, lane: Lane, bad: BadHead) -> None:
         log.info("HTTP/2 request refused with %d: %s", bad.status, bad, extra=REFUSED)
@@ -309,9 +320,9 @@ class Connection:
 
     def _close(self, lane: Lane) -> None:
         """An app has ended: its lane is free."""
-        whole = _is_over(lane) and lane.stream.lost is None
+        whole = lane.answered
         fits = isinstance(lane.handler, Request) and lane.handler.status == 200
-        if not _is_over(lane):
+        if lane.stream.lost is None and not lane.answered:
             lane.stream.reset(Reset.CANCEL)
         del self.lanes[lane.number]
         self.waiting.pop(lane, None)
@@ -387,8 +398,3 @@ class Connection:
         for lane in list(self.lanes.values()):
             lane.lose(why)
         self._pusher.changed()
-
-
-def _is_over(lane: Lane) -> bool:
-    stream = lane.stream
-    return stream.lost is not None or (stream.ended and stream.received_end)

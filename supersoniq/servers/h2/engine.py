@@ -6,7 +6,8 @@ requests of a connection share, is kept by the decoder in any case.
 
 For the same reason h2 is not told how many streams the client may have: it would end the connection
 of a client that opens one more, which may have been sent before our SETTINGS came. The connection
-counts, and refuses that one stream.
+counts, and refuses that one stream. And its window is smaller than HTTP/2's own default, by which
+a client goes that sends a body before our SETTINGS came.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Fields = list[tuple[bytes, bytes]]
 RIGHT = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"x")]
 ENCODER_TABLE = 4096
 """Bytes of the table with which answers are compressed, however much the client offers."""
-
+DEFAULT_WINDOW = 65535
+"""Of a stream, before our SETTINGS are known."""
 
 # It tells of every header field at DEBUG, tokens included. Who wants to see that sets a level.
 _fields = logging.getLogger("hpack")
@@ -73,13 +75,17 @@ class Engine(h2.connection.H2Connection):
         self.decoder = self._heads
         told = {
             SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.window,
+            SettingCodes.INITIAL_WINDOW_SIZE: min(limits.first_window, limits.window),
             SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_list,
             SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
         }
         self.local_settings = h2.settings.Settings(client=False, initial_values=told)
         self.initiate_connection()
-        meant = {**told, SettingCodes.MAX_CONCURRENT_STREAMS: 2**31 - 1}
+        meant = {
+            **told,
+            SettingCodes.MAX_CONCURRENT_STREAMS: 2**31 - 1,
+            SettingCodes.INITIAL_WINDOW_SIZE: max(limits.window, DEFAULT_WINDOW),
+        }
         self.local_settings = h2.settings.Settings(client=False, initial_values=meant)
         extra = limits.connection_window - self.inbound_flow_control_window
         if extra > 0:

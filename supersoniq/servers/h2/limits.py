@@ -21,8 +21,11 @@ class Limits:
     """Requests at the same time. One that was reset counts until its app has ended."""
     header_list: int = 65536
     """Of a request's head, with 32 for each field. Above it: 431. Above twice: the connection."""
+    first_window: int = 16384
+    """Of a request's body of which its app has not read anything: a thousand that wait for their
+    turn shall not have a window each."""
     window: int = 65535
-    """Of a request's body that its app has not read."""
+    """Of a request's body that its app has not read, as soon as it reads."""
     connection_window: int = 1024 * 1024
     """Of all bodies on their way. Given back on arrival: no stream waits for another one's app."""
     discard: int = 16 * 1024 * 1024

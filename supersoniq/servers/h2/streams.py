@@ -70,12 +70,19 @@ class Lane:
         self.task: asyncio.Task[None] | None = None
         self.started = False
         self._connection = connection
-        self._owed = 0
+        limits = connection.limits
+        self._owed = max(limits.window - limits.first_window, 0)  # once the app reads
 
     @property
     def pushed(self) -> bool:
         """Whether it is a response that nobody has asked for."""
         return self.number % 2 == 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether both sides have said all, and neither was cut off."""
+        stream = self.stream
+        return stream.lost is None and stream.ended and stream.received_end
 
     async def run(self, app: App) -> None:
         """Let the app have it."""

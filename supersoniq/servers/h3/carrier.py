@@ -86,7 +86,7 @@ class QuicCarrier:
 
     def credit(self, size: int) -> None:
         """Let the client send more."""
-        if self._road.quic.consumed(self.stream_id, size):
+        if self._road.quic.consumed(self.stream_id, size, by_app=True):
             self._road.transmit_soon()
 
     def send_reset(self, reason: Reset) -> None:

@@ -3,9 +3,9 @@
 aioquic doubles a stream's limit (MAX_STREAM_DATA) whenever half of it has *arrived*. A peer that
 sends to an app that does not read fills memory without end: 60 of 60 MiB were held for one unread
 WebSocket. Here a stream's limit is what the app has *consumed* plus one window, so a stream never
-holds more than that window. The limit of the connection (MAX_DATA) stays with aioquic: the sum over
-the streams is bounded by their number, and a limit on the sum would let one stream that nobody
-reads stop all others.
+holds more than that window; and a smaller one as long as no app reads it. The limit of the
+connection (MAX_DATA) stays with aioquic: the sum over the streams is bounded by their number, and a
+limit on the sum would let one stream that nobody reads stop all others.
 
 The number of streams is held back too. aioquic lets the peer open a new one as soon as an old one
 is reset. A peer that opens and resets as fast as it can would so have as many requests running as
@@ -58,23 +58,33 @@ class Connection(Named):
         self._granted = limits.max_streams
         self._held = 0
         self._consumed: dict[int, int] = {}
+        self._read: set[int] = set()
+        """The streams of which an app has read."""
         for limit, value in (
             (self._local_max_streams_bidi, limits.max_streams),
             (self._local_max_streams_uni, UNIDIRECTIONAL),
         ):
             limit.value = limit.sent = value
 
-    def consumed(self, stream_id: int, count: int) -> bool:
-        """Count bytes of a stream as read; whether its peer is now to be told of more room."""
+    def consumed(self, stream_id: int, count: int, *, by_app: bool = False) -> bool:
+        """Count bytes of a stream as read; whether its peer is now to be told of more room.
+
+        What an app reads opens the whole window, what is no content leaves it as it was.
+        """
         stream = self._streams.get(stream_id)
         if stream is None or stream.receiver.is_finished:
-            self._consumed.pop(stream_id, None)
+            self.forget(stream_id)
             return False
         total = self._consumed.get(stream_id, 0) + count
         self._consumed[stream_id] = total
-        limit = total + self._limits.window
+        if by_app:
+            self._read.add(stream_id)
+        window = self._limits.window
+        if stream_id not in self._read:
+            window = min(window, self._limits.first_window)
+        limit = total + window
         # Told in steps of half a window: a frame for each byte read would cost more than the byte.
-        if limit - stream.max_stream_data_local < self._limits.window // 2:
+        if limit - stream.max_stream_data_local < window // 2:
             return False
         stream.max_stream_data_local = limit
         return True
@@ -82,6 +92,7 @@ class Connection(Named):
     def forget(self, stream_id: int) -> None:
         """Count no more for a stream."""
         self._consumed.pop(stream_id, None)
+        self._read.discard(stream_id)
 
     def is_over(self) -> bool:
         """Whether either side has closed the connection, though packets may still be answered."""

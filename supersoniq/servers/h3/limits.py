@@ -22,6 +22,7 @@ class Limits:
         max_streams: requests at the same time on a connection, those counted whose client has left
             while the app still works on them.
         window: bytes of a stream that may wait for the app to read them.
+        first_window: the same, as long as the app has not read any. There is room for a head in it.
         send_buffer: bytes of a stream that may wait for the client to take them.
         send_timeout: seconds that a client may take to make room for more.
         header_bytes: bytes of a request's header fields, as they are sent.
@@ -43,6 +44,7 @@ class Limits:
     max_connections: int = 1000
     connections_per_address: int = 100
     max_streams: int = 100
+    first_window: int = 32 * 1024
     window: int = 128 * 1024
     send_buffer: int = 128 * 1024
     send_timeout: float = 30.0

@@ -63,7 +63,7 @@ class H3Server:
             is_client=False,
             alpn_protocols=H3_ALPN,
             idle_timeout=self.limits.idle_timeout,
-            max_stream_data=self.limits.window,
+            max_stream_data=min(self.limits.first_window, self.limits.window),
             max_data=4 * 1024 * 1024,
             # WebTransport asks for datagrams, even where nobody sends any.
             max_datagram_frame_size=65536 if self.limits.sessions else None,
