@@ -272,7 +272,8 @@ class H1Protocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self._stop_waiting()
-        self.transport.close()
+        if not self.transport.is_closing():
+            self.transport.close()
         self._see_out()
 
     def _see_out(self) -> None:
@@ -313,7 +314,8 @@ class H1Protocol(HttpToolsProtocol):
             # Those that have not begun are the client's to send again, elsewhere.
             self.pipeline.clear()
             self.cycle = self._active
-        super().shutdown()
+        if not self.transport.is_closing():  # asyncio's, over TLS, break when they are closed twice
+            super().shutdown()
         if self.transport.is_closing():
             self._stop_waiting()
             self._see_out()

@@ -10,7 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 import websockets.asyncio.client as ws_client
 
+from supersoniq.backends.memory import MemoryBackend
 from supersoniq.servers.h2.limits import Limits
+from tests.backends.served import House, tls
+from tests.servers.doors import Http1
 from tests.servers.guests import connect
 from tests.servers.http2 import (
     LIMITS,
@@ -264,3 +267,19 @@ def test_an_answer_nobody_reads_is_cut(secure: bool) -> None:
                 await until(lambda: not server.server.server_state.connections)
 
     run(main)
+
+
+def test_a_stop_while_a_connection_closes() -> None:
+    """asyncio's transports over TLS are not what they were once they have been closed twice."""
+
+    async def main() -> None:
+        async with House(MemoryBackend(), certificate=tls()[1]) as house:
+            client = Http1(house.port)
+            assert (await client.ask("GET", "/", None)).status == 200
+            (connection,) = house._server.server_state.connections
+            connection.transport.close()
+            connection.shutdown()
+            connection.shutdown()
+            client.close()
+
+    asyncio.run(main())
