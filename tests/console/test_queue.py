@@ -282,5 +282,32 @@ def test_a_queue_that_is_not_there(visit: Visit, server: Served) -> None:
 def test_messages_grow_older_where_nothing_happens(visit: Visit, server: Served) -> None:
     queue = server.new_queue()
     server.publish(queue, "x")
-    age = visit(server.url, f"#/q/{queue}").locator(".messages td[data-label=age]")
+    age = visit(server.url, f"#/q/{queue}").locator(".messages td.age")
     expect(age).not_to_have_text(age.inner_text())
+
+
+def test_figures_without_a_head_say_what_they_are(visit: Visit, server: Served) -> None:
+    """On a phone, where a line of the table is a card."""
+    queue = server.new_queue()
+    server.publish(queue, "x")
+    page = visit(server.url, f"#/q/{queue}", viewport={"width": 390, "height": 844})
+    said = """(row) => [...row.querySelectorAll("td.number")].map((cell) => {
+      const [before, after] = ["::before", "::after"].map((each) => getComputedStyle(cell, each).content);
+      return [before, cell.textContent, after].map((each) => each === "none" ? "" : each.replaceAll('"', "")).join("");
+    }).filter((each) => /\\d/.test(each)).map((each) => each.replace(/\\d+ s/, "N s"))"""  # noqa: E501
+    row = page.locator(".messages tbody tr")
+    expect(row).to_be_visible()
+    assert row.evaluate(said) == ["N s old"]
+    for tries, told in (1, "1 try"), (2, "2 tries"):
+        [lease] = server.http.post(f"/queues/{queue}/leases", json={}).json()
+        failed = [{"receipt": lease["receipt"], "outcome": "nack", "delay": 0}]
+        server.http.post(f"/queues/{queue}/settlements", json=failed)
+        expect(row.locator(".tries")).to_have_text(str(tries))
+        assert row.evaluate(said) == ["N s old", told]
+    server.http.post(f"/queues/{queue}/messages", json={"content": "y", "priority": 7, "delay": 90})
+    waiting = row.filter(has_text="scheduled")
+    expect(waiting).to_be_visible()
+    age, priority = waiting.evaluate(said)
+    assert age.startswith("in ")
+    assert not age.endswith("old")
+    assert priority == "priority 7"

@@ -204,9 +204,9 @@ export class Messages {
   #row({ id, content, contentType, key }) {
     const cells = {
       status: h("span", { class: "status" }),
-      age: h("td", { class: "number", "data-label": "age" }),
-      tries: h("td", { class: "number", "data-label": "tries" }),
-      priority: h("td", { class: "number", "data-label": "priority" }),
+      age: h("td", { class: "number age" }),
+      tries: h("td", { class: "number tries" }),
+      priority: h("td", { class: "number", "data-before": "priority" }),
       reason: h("span", { class: "reason" }),
     };
     const row = h(
@@ -230,8 +230,10 @@ function fill(row, message, now) {
   mark(status, "class", `status ${message.status}`);
   const waits = message.status === "scheduled" && message.availableAt > now;
   say(old, waits ? `in ${age(message.availableAt - now)}` : age(now - message.createdAt));
+  mark(old, "data-label", !waits && "old");
   mark(old, "title", `published ${clock(message.createdAt)}`);
   say(tries, message.deliveries ? count(message.deliveries) : "");
+  mark(tries, "data-label", message.deliveries === 1 ? "try" : "tries");
   say(priority, message.priority ? count(message.priority) : "");
   say(reason, message.reason ?? "");
 }
