@@ -69,6 +69,35 @@ def test_no_bad_token_gets_in() -> None:
     asyncio.run(main())
 
 
+def test_who_sent_none_is_asked_for_one_and_did_no_wrong() -> None:
+    """An error code stands in the challenge only where there was a token (RFC 6750, 3.1)."""
+
+    async def main() -> None:
+        async with doors(auth=tokens.verifier()) as all:
+
+            async def challenged(door: str, token: str | None, **fields: str) -> str:
+                answer = await all.http(door).ask("GET", "/queues", token, **fields)
+                assert answer.status == 401, door
+                return answer.fields["www-authenticate"]
+
+            for door in HTTP:
+                assert await challenged(door, None) == "Bearer"
+                assert await challenged(door, None, authorization="Basic YTpi") == "Bearer"
+                assert await challenged(door, "a.b.c") == 'Bearer error="invalid_token"'
+            handshake = {
+                "connection": "Upgrade",
+                "upgrade": "websocket",
+                "sec_websocket_version": "13",
+                "sec_websocket_key": "AAAAAAAAAAAAAAAAAAAAAA==",
+                "sec_websocket_protocol": "supersoniq.v1.json",
+            }
+            for token, asked in ((None, "Bearer"), ("a.b.c", 'Bearer error="invalid_token"')):
+                answer = await all.sockets.http1.ask("GET", "/ws", token, **handshake)
+                assert (answer.status, answer.fields["www-authenticate"]) == (401, asked)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("path", ROUTES)
 def test_no_bad_token_gets_to_any_route(path: str) -> None:
     """By the table of routes: one that is new is asked too."""

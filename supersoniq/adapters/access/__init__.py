@@ -9,7 +9,7 @@ ask.
 from __future__ import annotations
 
 from supersoniq.adapters.access.guarded import Guarded, uncounted
-from supersoniq.adapters.access.identity import Identity
+from supersoniq.adapters.access.identity import UNSENT, Identity
 from supersoniq.adapters.access.origins import Origins
 
-__all__ = ["Guarded", "Identity", "Origins", "uncounted"]
+__all__ = ["UNSENT", "Guarded", "Identity", "Origins", "uncounted"]

@@ -22,11 +22,15 @@ from supersoniq.auth.rates import Rate
 from supersoniq.auth.tokens import Caller, Verifier
 from supersoniq.core.errors import AuthenticationFailed, RateLimited
 
-__all__ = ["Identity"]
+__all__ = ["UNSENT", "Identity"]
 
 FAILURES = Rate(1.0, 20)
 """Failures of one address: twenty at once, then one a second."""
 PREFIX = "bearer."
+NO_TOKEN = "there is no token; send Authorization: Bearer <token>"
+NO_BEARER = "Authorization must be a Bearer token"
+UNSENT = frozenset({NO_TOKEN, NO_BEARER})
+"""What is said where no token was sent at all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,8 +121,8 @@ def _token(scope: Scope) -> str:
     if offered:
         return str(offered[0].removeprefix(PREFIX))
     if not given:
-        raise AuthenticationFailed("there is no token; send Authorization: Bearer <token>")
+        raise AuthenticationFailed(NO_TOKEN)
     kind, _, token = given[0].decode("latin-1").partition(" ")
     if kind.lower() != "bearer":
-        raise AuthenticationFailed("Authorization must be a Bearer token")
+        raise AuthenticationFailed(NO_BEARER)
     return token.strip(" ")

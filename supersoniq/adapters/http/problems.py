@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from supersoniq.adapters.access import UNSENT
 from supersoniq.adapters.http.forms import Progress
 from supersoniq.core import errors
 
@@ -73,7 +74,10 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
         if self.allow:
             fields.append((b"allow", self.allow.encode()))
         if self.status == 401:
-            fields.append((b"www-authenticate", b'Bearer error="invalid_token"'))
+            # Who sent none is just asked for one (RFC 6750, section 3.1).
+            none = self.data.get("problem") in UNSENT
+            fault = b"Bearer" if none else b'Bearer error="invalid_token"'
+            fields.append((b"www-authenticate", fault))
         if self.code == "permission-denied":
             fields.append((b"www-authenticate", b'Bearer error="insufficient_scope"'))
         if self.status == 408:
