@@ -32,6 +32,8 @@ from supersoniq.core.errors import (
     RateLimited,
     StorageFull,
     SupersoniqError,
+    TooManyOpen,
+    TooManyQueues,
     UnknownBackend,
     UnknownServer,
 )
@@ -86,6 +88,8 @@ __all__ = [
     "QueueNotFound",
     "RateLimited",
     "StorageFull",
+    "TooManyOpen",
+    "TooManyQueues",
     "UnknownBackend",
     "UnknownServer",
 ]

@@ -41,6 +41,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     leases_stay: bool = True
     """A lease outlives the backend object that took it. Where it does not, because a connection
     holds it, closing or losing that object releases it, uncounted."""
+    bounds_queues: bool = False
+    """It heeds ``Backend.max_queues``."""
 
 
 class Direct(ABC):
@@ -79,6 +81,10 @@ class Backend(ABC):
     """A store of queues."""
 
     capabilities: Capabilities
+
+    max_queues: int | None = None
+    """How many queues there may be: an operation that would make another one is refused with
+    ``TooManyQueues``. ``None``: any number. Others who use a shared store have their own."""
 
     direct: Direct | None = None
     """Only of a store that never waits for anything: faces then call this and skip batches and

@@ -76,6 +76,8 @@ def test_an_unknown_error_becomes_an_unknown_outcome() -> None:
         ("AuthenticationFailed", PermissionError),
         ("PermissionDenied", PermissionError),
         ("RateLimited", RuntimeError),
+        ("TooManyOpen", RuntimeError),
+        ("TooManyQueues", RuntimeError),
         ("Closed", RuntimeError),
     ],
 )

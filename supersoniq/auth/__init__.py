@@ -7,6 +7,7 @@ brings a token and gets a ``Caller``, and every door's work is operations (``sup
 
 from __future__ import annotations
 
+from supersoniq.auth.holds import Holds
 from supersoniq.auth.keys import Jwks, Keys, Pem, Secret
 from supersoniq.auth.quota import Quota
 from supersoniq.auth.rates import Rate
@@ -17,6 +18,7 @@ from supersoniq.auth.tokens import Caller, Issuer, Verifier
 __all__ = [
     "Caller",
     "Grant",
+    "Holds",
     "Issuer",
     "Jwks",
     "Keys",

@@ -27,7 +27,9 @@ class MemoryBackend(Backend):
         clock: the store's clock.
     """
 
-    capabilities = Capabilities(durability="memory", lasting=False, shared=False)
+    capabilities = Capabilities(
+        durability="memory", lasting=False, shared=False, bounds_queues=True
+    )
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -37,6 +39,15 @@ class MemoryBackend(Backend):
         self._open = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self.direct = Here(self, self._machine, self._clock)
+
+    @property
+    def max_queues(self) -> int | None:
+        """How many queues there may be; ``None``: any number."""
+        return self._machine.max_queues
+
+    @max_queues.setter
+    def max_queues(self, most: int | None) -> None:
+        self._machine.max_queues = most
 
     async def open(self) -> None:
         """Make it ready for use."""

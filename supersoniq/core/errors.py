@@ -24,6 +24,8 @@ SupersoniqError
  +- OutcomeUnknown (ConnectionError)      may have been done
  +- AuthenticationFailed, PermissionDenied (PermissionError)
  +- RateLimited (RuntimeError)
+ |   +- TooManyOpen                       a caller holds as much open as it may
+ +- TooManyQueues (RuntimeError)
  +- Closed (RuntimeError)
 
 Each class names its facts in ``fields``: they are its constructor's arguments, its attributes,
@@ -66,6 +68,8 @@ __all__ = [
     "RateLimited",
     "StorageFull",
     "SupersoniqError",
+    "TooManyOpen",
+    "TooManyQueues",
     "UnknownBackend",
     "UnknownServer",
     "error_from_data",
@@ -364,9 +368,37 @@ class RateLimited(SupersoniqError, RuntimeError):
 
     code = "rate-limited"
     retry = True
-    fields = ("retry_after",)
+    fields: ClassVar[tuple[str, ...]] = ("retry_after",)
     sentence = "too many calls; try again in {retry_after} s"
     retry_after: float
+
+
+class TooManyOpen(RateLimited):
+    """The caller holds open as many connections and waiting requests as one may; nothing was done.
+
+    ``retry_after`` is when to look again: a place is free when one of them has ended.
+    """
+
+    code = "too-many-open"
+    fields = ("limit", "retry_after")
+    sentence = (
+        "as many connections and waiting requests of this caller are open as may be, {limit}; "
+        "end one, or try again in {retry_after} s"
+    )
+    limit: int
+
+
+class TooManyQueues(SupersoniqError, RuntimeError):
+    """The store holds as many queues as it may, and this would have made another one."""
+
+    code = "too-many-queues"
+    fields = ("queue", "limit")
+    sentence = (
+        "there is no queue {queue!r}, and none is made: there are {limit}, as many as may be; "
+        "delete one, or raise max_queues"
+    )
+    queue: str
+    limit: int
 
 
 class Closed(SupersoniqError, RuntimeError):

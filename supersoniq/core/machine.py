@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from supersoniq.core import ops
-from supersoniq.core.errors import LeaseLost, QueueNotFound
+from supersoniq.core.errors import LeaseLost, QueueNotFound, TooManyQueues
 from supersoniq.core.ids import Seal
 from supersoniq.core.messages import Durability
 from supersoniq.core.policy import Policy, changed
@@ -30,6 +30,10 @@ class Machine:
 
     def __init__(self, secret: bytes, durability: Durability = "memory") -> None:
         self.queues: dict[str, QueueMachine] = {}
+        self.max_queues: int | None = None
+        """How many there may be; ``None``: any number."""
+        self.kind: type[QueueMachine] = QueueMachine
+        """What its queues are; the testing package has other ones."""
         self._secret = secret
         self._durability: Durability = durability
         self._made = 0
@@ -56,12 +60,18 @@ class Machine:
         return found
 
     def make(self, name: str, now: int) -> QueueMachine:
-        """The queue of that name, made if there is none."""
+        """The queue of that name, made if there is none.
+
+        Raises:
+            TooManyQueues: there may be no more of them.
+        """
         found = self.queues.get(name)
         if found is None:
+            if self.max_queues is not None and len(self.queues) >= self.max_queues:
+                raise TooManyQueues(name, self.max_queues)
             self._made += 1
             seal = Seal(self._secret, self._made)
-            found = QueueMachine(name, seal, now, self._durability)
+            found = self.kind(name, seal, now, self._durability)
             self.queues[name] = found
         return found
 

@@ -151,7 +151,7 @@ def _of_process(process: Process) -> Iterator[Metric]:
         ),
         (
             "calls_refused",
-            "Calls without a good token, without the scope for it, or too many of them.",
+            "Calls refused for want of a token or a scope, or as beyond what a caller may have.",
             "error",
             process.refused,
         ),

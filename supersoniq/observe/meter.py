@@ -73,7 +73,7 @@ class Process(msgspec.Struct, frozen=True):
     pushes: dict[str, int]
     """Messages pushed over HTTP/2: ``taken``, ``refused``, or ``streamed`` just then."""
     refused: dict[str, int]
-    """Calls refused for want of a token or a scope, or for coming too fast; by code."""
+    """Calls refused for want of a token or a scope, or as too much for a caller; by code."""
 
 
 class Measured(msgspec.Struct, frozen=True):

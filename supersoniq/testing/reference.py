@@ -17,7 +17,7 @@ import msgspec
 from supersoniq.clock import Clock
 from supersoniq.core import ops, rules
 from supersoniq.core.errors import Closed, SupersoniqError
-from supersoniq.core.ids import Seal, parse_id
+from supersoniq.core.ids import parse_id
 from supersoniq.core.machine import Machine
 from supersoniq.core.messages import Durability, Entry, Lease, Message, Record, damaged
 from supersoniq.core.ops import AnyOp, Queues
@@ -99,22 +99,16 @@ class StoreMachine(Machine):
 
     def __init__(self, durability: Durability, kind: type[QueueMachine]) -> None:
         super().__init__(secrets.token_bytes(32), durability)
-        self._kind = kind
-
-    def make(self, name: str, now: int) -> QueueMachine:
-        """The queue of that name, made if there is none."""
-        if name not in self.queues:
-            self._made += 1
-            seal = Seal(self._secret, self._made)
-            self.queues[name] = self._kind(name, seal, now, self._durability)
-        return self.queues[name]
+        self.kind = kind
 
 
 class Store:
     """What lasts. A fault is a subclass that overrides one of these."""
 
     queue: ClassVar[type[QueueMachine]] = CheckedQueue
-    capabilities: ClassVar[Capabilities] = Capabilities(durability="os", lasting=True, shared=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        durability="os", lasting=True, shared=True, bounds_queues=True
+    )
 
     def __init__(self) -> None:
         self.machine = StoreMachine(self.capabilities.durability, self.queue)
@@ -165,6 +159,15 @@ class StoreBackend(Backend):
         self._ears: list[tuple[str, Ear]] = []
         self._open = False
         self._unsubscribe: Callable[[], None] = lambda: None
+
+    @property
+    def max_queues(self) -> int | None:
+        """How many queues there may be, for all its openers."""
+        return self._store.machine.max_queues
+
+    @max_queues.setter
+    def max_queues(self, most: int | None) -> None:
+        self._store.machine.max_queues = most
 
     async def open(self) -> None:
         """Make it ready for use."""

@@ -98,6 +98,7 @@ def test_every_error_that_can_happen_has_its_problem() -> None:
     # Those of a program's own set-up, of rights that nobody has yet, and of no one route.
     never = {code for code, kind in family.items() if issubclass(kind, ConfigurationError)}
     later = {"authentication-failed", "permission-denied", "rate-limited", "keys-unavailable"}
+    later.add("too-many-open")
     by_item = {"lease-lost"}
     assert set(family) - {"error"} - never - later - by_item <= set(codes)
     assert set(REFUSALS.values()) - {"method-not-allowed"} <= set(codes)

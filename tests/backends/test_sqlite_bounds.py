@@ -1,4 +1,4 @@
-"""What one take of a file's messages may bring into memory."""
+"""What one take of a file's messages may bring into memory, and what is kept of names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import supersoniq
-from supersoniq.backends.sqlite import taking
+from supersoniq.api.broker import Broker
+from supersoniq.backends.sqlite import SqliteBackend, operations, taking
+from supersoniq.core import ops
 
 
 @pytest.mark.parametrize("recipient", [None, "ada"])
@@ -37,5 +39,31 @@ def test_a_take_of_large_messages_is_served_in_parts_and_in_order(
             assert len(order) == 500
             assert order == sorted(order)
             assert 64 <= max(sizes) < 300, sizes
+
+    asyncio.run(main())
+
+
+def test_names_that_somebody_made_up_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may look at queues can name as many as it likes that are not there."""
+    monkeypatch.setattr(operations, "MOST_KEPT", 10)
+
+    async def main() -> None:
+        backend = SqliteBackend(tmp_path / "q.db")
+        async with Broker(backend) as broker:
+            queue = broker.queue("there", lease=50)
+            await queue.publish("x")
+            held = await queue.get(wait=0)
+            assert held is not None
+            for number in range(100):
+                assert (await broker.engine.call(ops.Take(f"not-there-{number}"))).leases == []
+            kept = backend._store._operations
+            assert kept is not None
+            assert len(kept._queues) <= 11
+            await held.nack(delay=0)
+            again = await queue.get(wait=0)
+            assert again is not None
+            assert (again.attempt, (await queue.policy()).lease) == (2, 50.0)
 
     asyncio.run(main())

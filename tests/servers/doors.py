@@ -64,7 +64,7 @@ class Door(ABC):
 
     @asynccontextmanager
     async def stream(self, path: str, token: str, **fields: str) -> AsyncIterator[Pipe]:
-        """Begin a request whose answer goes on."""
+        """Begin a request whose answer goes on, and leave it at the end."""
         raise NotImplementedError
         yield
 
@@ -230,6 +230,9 @@ class Http2(Door):
         assert answer.status == 200, answer.status
         async with _followed(answer.body, answer.stirred, answer.done) as pipe:
             yield pipe
+        with suppress(H2Error):
+            one.h2.reset_stream(number, 8)
+            one.flush()
 
 
 class Http3(Door):
@@ -263,11 +266,14 @@ class Http3(Door):
     async def stream(self, path: str, token: str, **fields: str) -> AsyncIterator[Pipe]:
         one = await self.one()
         head = h3_client.request_head("GET", path) + _lines(token, None, fields)
-        answer = one.answer(one.open(head, end=True))
+        stream = one.open(head, end=True)
+        answer = one.answer(stream)
         await answer.until(b"start")
         assert answer.status == 200, answer.status
         async with _followed(answer.received, answer.news, answer.over) as pipe:
             yield pipe
+        with suppress(ValueError, AssertionError):
+            one.stop(stream)
 
 
 @asynccontextmanager

@@ -58,6 +58,7 @@ def create_app(
     max_rate: float | None = None,
     max_burst: float | None = None,
     max_throughput: float | None = None,
+    max_open: int | None = None,
     allow_origins: Iterable[str] = (),
     auth: Verifier | None = None,
     metrics: bool = True,
@@ -98,6 +99,8 @@ def create_app(
         max_burst: how many of them may come at once; by default those of a second.
         max_throughput: bytes of content that one caller may publish, a second; those of ten seconds
             may come at once. ``None``: any number.
+        max_open: what one caller has open at the same time: WebSockets, WebTransport sessions,
+            streams of events, lease requests that may wait, uploads of lines. ``None``: any number.
         allow_origins: origins whose web pages may call this, beside those of this host, such as
             ``https://app.example.com``; ``"*"`` is any.
         auth: whose tokens are accepted; ``None``: whoever reaches this app may do everything.
@@ -134,12 +137,13 @@ def create_app(
         max_rate=max_rate,
         max_burst=max_burst,
         max_throughput=max_throughput,
+        max_open=max_open,
     )
     if auth is not None and not isinstance(auth, Verifier):
         raise InvalidSetting("auth", auth, "is no Verifier of supersoniq.auth")
     if type(metrics_queues) is not int or not 0 <= metrics_queues <= 10_000:
         raise InvalidSetting("metrics_queues", metrics_queues, "takes an integer, 0 to 10,000")
-    for name in ("max_rate", "max_throughput"):
+    for name in ("max_rate", "max_throughput", "max_open"):
         if auth is None and (value := getattr(limits, name)) is not None:
             raise InvalidSetting(name, value, "is for each caller, and takes auth beside it")
     origins = Origins(allow_origins)

@@ -52,9 +52,16 @@ class Batch:
         engine: what carries it out.
         encode: makes bytes of a result.
         room: bytes of content in the answer, unless a single message is larger.
+        refused: told of each error in it.
     """
 
-    def __init__(self, engine: Engine, encode: Callable[[Any], bytes], room: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        encode: Callable[[Any], bytes],
+        room: int,
+        refused: Callable[[SupersoniqError], None],
+    ) -> None:
         self.engine = engine
         self.leased: list[Lease] = []
         """What was leased for it."""
@@ -63,6 +70,7 @@ class Batch:
         self._results: list[Answer] = []
         self._encode = encode
         self._room = room
+        self._refused = refused
         self._abandoned = False
 
     @property
@@ -94,6 +102,7 @@ class Batch:
             wave = self._bounded(wave)
             for op, result in zip(wave, await self._wave(wave), strict=True):
                 if isinstance(result, SupersoniqError) or isinstance(op, SupersoniqError):
+                    self._refused(result)
                     self._results.append(Answer(error=Fault.of(result)))
                 else:
                     fitting = self._fitting(op, result)

@@ -78,11 +78,13 @@ async def lease(exchange: Exchange) -> None:
 
     held: Sequence[Lease] = ()
     try:
-        direct = engine.backend.direct is not None
-        if direct:
-            held = (await take(engine, 0)).leases  # at once: nobody can leave meanwhile
-        if not held and (wait or not direct):
-            held = await _patiently(exchange, take(uncounted(engine) if direct else engine, wait))
+        with exchange.service.place(exchange.caller if wait else None):
+            direct = engine.backend.direct is not None
+            if direct:
+                held = (await take(engine, 0)).leases  # at once: nobody can leave meanwhile
+            if not held and (wait or not direct):
+                taking = take(uncounted(engine) if direct else engine, wait)
+                held = await _patiently(exchange, taking)
         held, surplus = _fitting(held, answers.room(limits.max_answer))
         engine.release_soon(surplus)
         answers.admit(sum(len(each.record.content) for each in held))

@@ -83,7 +83,7 @@ async def events(exchange: Exchange) -> Reply | None:
         sse = kind == SSE
         resumed = since is not None or EventKind.PUBLISHED not in kinds
         stream = _Stream(exchange, watch, sse, asked.content, held, resumed)
-        await exchange.while_present(stream.run())
+        await exchange.while_present(stream.run)
         await exchange.piece(b"", last=True)
     finally:
         watch.stop()

@@ -320,14 +320,15 @@ class Exchange(Incoming):
         message = {"type": "http.response.body", "body": body, "more_body": not last}
         await self._waiting(len(body), self._send(message), waits)
 
-    async def while_present(self, work: Coroutine[Any, Any, None]) -> None:
+    async def while_present(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something that may go on for ever, until the server stops.
 
         Raises:
+            TooManyOpen: the caller holds as much open as it may; nothing was begun.
             Gone: the client left.
         """
-        with self.presence() as presence:
-            task = asyncio.ensure_future(work)
+        with self.service.place(self.caller), self.presence() as presence:
+            task = asyncio.ensure_future(work())
             try:
                 await asyncio.wait((task, presence.over), return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from supersoniq.auth.holds import Holds
 from supersoniq.auth.quota import Quota
 from supersoniq.auth.rates import Rate
 from supersoniq.core.checks import MAX_BATCH
@@ -73,6 +74,10 @@ class Limits:
     """Bytes of content that one caller may publish, a second; those of ten seconds may come at
     once. Without it there may be any number."""
 
+    max_open: int | None = None
+    """What one caller has open at the same time: WebSockets, WebTransport sessions, streams of
+    events, lease requests that may wait, uploads of lines. Without it there may be any number."""
+
     @property
     def failures(self) -> Rate:
         """The rate of one address's failures."""
@@ -88,12 +93,17 @@ class Limits:
             content = Rate(self.max_throughput, 10 * self.max_throughput)
         return Quota(operations, content) if operations or content else None
 
+    @property
+    def holds(self) -> Holds | None:
+        """What counts what callers hold open."""
+        return None if self.max_open is None else Holds(self.max_open)
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value is None and field.default is None:
                 continue
-            whole = isinstance(field.default, int)
+            whole = str(field.type).startswith("int")
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
                 kind = "an integer" if whole else "a number"
                 raise InvalidSetting(field.name, value, f"takes {kind}")

@@ -65,20 +65,23 @@ class Lines:
 
         Raises:
             SupersoniqError: a line, or a batch, is refused; the batches before it are stored.
+            TooManyOpen: the caller holds as much open as it may; nothing is read.
             Refusal: a line is too large; as well. Or it came too slowly: then all whole lines are.
             Closed: the server stops; then they are too.
             Gone: the client left; what was not stored is dropped.
         """
-        forget = self._exchange.service.stay(self._stopping)
-        try:
-            while (chunk := await self._next()) is not None:
-                await self._take(chunk)
-            await self._take(b"\n")
-        finally:
-            forget()
-            if self._receiving is not None:
-                self._receiving.cancel()
-        await self._flush()
+        exchange = self._exchange
+        with exchange.service.place(exchange.caller):
+            forget = exchange.service.stay(self._stopping)
+            try:
+                while (chunk := await self._next()) is not None:
+                    await self._take(chunk)
+                await self._take(b"\n")
+            finally:
+                forget()
+                if self._receiving is not None:
+                    self._receiving.cancel()
+            await self._flush()
 
     def _stopping(self) -> None:
         def stop() -> None:

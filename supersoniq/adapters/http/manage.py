@@ -30,6 +30,7 @@ from supersoniq.core.errors import (
     MessageNotFound,
     QueueFull,
     QueueNotFound,
+    TooManyQueues,
 )
 from supersoniq.core.ids import parse_id
 from supersoniq.core.ops import (
@@ -88,7 +89,7 @@ async def describe(exchange: Exchange) -> Reply:
         200: Gives.json("It was there, and is changed.", Description),
         201: Gives.json("It is made.", Description, always=["Location"]),
     },
-    errors=[InvalidPolicy],
+    errors=[InvalidPolicy, TooManyQueues],
     grows=True,
 )
 async def configure(exchange: Exchange) -> Reply:

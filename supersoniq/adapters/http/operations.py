@@ -9,6 +9,7 @@ stirred.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -59,7 +60,9 @@ async def operations(exchange: Exchange) -> None:
     raw = await exchange.body(exchange.limits.max_batch_body)
     steps = [checked(each) for each in _asked(exchange, kind, raw)]
     put = _pack if kind == MSGPACK else encode
-    work = Batch(exchange.engine, put, exchange.service.answers.room(exchange.limits.max_answer))
+    service = exchange.service
+    room = service.answers.room(exchange.limits.max_answer)
+    work = Batch(exchange.engine, put, room, partial(service.refused, scope=exchange.scope))
     try:
         if work.engine.direct is not None:
             await work.carry_out(steps)  # at once: nobody can leave meanwhile
@@ -129,7 +132,7 @@ async def stirs(exchange: Exchange) -> None:
     ear = Ear()
     stop = ear.attend(engine, names)
     try:
-        await exchange.while_present(_tell(exchange, ear))
+        await exchange.while_present(partial(_tell, exchange, ear))
         await exchange.piece(b"", last=True)
     finally:
         stop()

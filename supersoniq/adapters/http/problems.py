@@ -29,6 +29,7 @@ STATUS: dict[type[errors.SupersoniqError], int] = {
     errors.InvalidArgument: 400,  # and so InvalidName, InvalidPolicy, InvalidId
     errors.AuthenticationFailed: 401,
     errors.PermissionDenied: 403,
+    errors.TooManyQueues: 403,
     errors.QueueNotFound: 404,
     errors.MessageNotFound: 404,
     errors.IllegalMove: 409,  # and so MessageLeased
@@ -36,7 +37,7 @@ STATUS: dict[type[errors.SupersoniqError], int] = {
     errors.LeaseLost: 409,
     errors.ContentTooLarge: 413,
     errors.QueueFull: 429,
-    errors.RateLimited: 429,
+    errors.RateLimited: 429,  # and so TooManyOpen
     errors.BackendUnavailable: 503,  # and so IncompatibleStore
     errors.Closed: 503,
     errors.OutcomeUnknown: 504,

@@ -22,6 +22,7 @@ from supersoniq.core.errors import (
     KeyConflict,
     QueueFull,
     SupersoniqError,
+    TooManyQueues,
 )
 from supersoniq.core.messages import Entry, Published, prepare
 from supersoniq.core.ops import Publish
@@ -48,7 +49,7 @@ HEADER = "headers."
         200: Gives.json("All were duplicates.", Stored, fields=["Location"]),
         201: Gives.json("Stored at that durability.", Stored, fields=["Location"], found=True),
     },
-    errors=[KeyConflict, ContentTooLarge, QueueFull],
+    errors=[KeyConflict, ContentTooLarge, QueueFull, TooManyQueues],
     grows=True,
 )
 async def publish(exchange: Exchange) -> Reply:
@@ -109,7 +110,11 @@ async def _lines(exchange: Exchange, queue: str) -> Reply:
     try:
         await lines.publish()
     except (SupersoniqError, Refusal) as error:
-        problem = error.problem if isinstance(error, Refusal) else problem_of(error)
+        if isinstance(error, Refusal):
+            problem = error.problem
+        else:
+            problem = problem_of(error)
+            exchange.service.refused(error, exchange.scope)
         problem.published = progress
         return problem_reply(problem)
     return reply(progress, 201 if progress.lines > progress.duplicates else 200)

@@ -25,7 +25,7 @@ from supersoniq.auth.tokens import Verifier
 from supersoniq.core.errors import InvalidSetting
 from supersoniq.observe.events import Obituaries
 from supersoniq.observe.logs import event
-from supersoniq.registry import connect
+from supersoniq.registry import bound_queues, connect
 from supersoniq.servers.plugin import Feature, Options, ServerPlugin, check_options, find_server
 from supersoniq.servers.tls import check_pair, whose
 
@@ -33,6 +33,8 @@ __all__ = ["Serving", "serve"]
 
 log = logging.getLogger("supersoniq.http")
 
+MAX_QUEUES = 10_000
+"""Queues that there may be where nobody says how many: whoever may publish can make them up."""
 NEEDS_TLS = {Feature.HTTP2, Feature.HTTP3, Feature.WEBSOCKET_H3, Feature.WEBTRANSPORT}
 ON_UDP = {Feature.HTTP3, Feature.WEBSOCKET_H3, Feature.WEBTRANSPORT}
 NEEDS_HTTP2 = {Feature.PUSH, Feature.WEBSOCKET_H2}
@@ -80,6 +82,7 @@ def serve(
     max_connections: int | None = None,
     head_timeout: float | None = None,
     idle_timeout: float | None = None,
+    max_queues: int | None = None,
     on_started: Callable[[Serving], None] | None = None,
     dry: bool = False,
     **options: Any,
@@ -109,6 +112,8 @@ def serve(
             10,000. More are answered with 503.
         head_timeout: seconds for a TLS handshake, and for a request's head; 10.
         idle_timeout: seconds that a connection stays open without a request; 60.
+        max_queues: queues that there may be in the store, beyond which none is made; 10,000, unless
+            the broker has a bound already, or its store cannot have one.
         on_started: called once it takes requests.
         dry: refuse what cannot be, and end there: nothing is made, opened or listened on.
         options: those of ``create_app``.
@@ -123,6 +128,7 @@ def serve(
     plugin = find_server(server)
     if isinstance(broker, str):
         broker = connect(broker)
+    _bound(broker, max_queues)
     if dev:
         if certfile is not None:
             problem = "uses a certificate of its own, so certfile is too much"
@@ -172,6 +178,15 @@ def serve(
             runner.run(_run(plugin, app, broker, listener, settings, started))
     finally:
         listener.close()
+
+
+def _bound(broker: Broker, max_queues: int | None) -> None:
+    """Have a store refuse to make queues without number."""
+    backend = broker.backend
+    if max_queues is not None:
+        bound_queues(backend, max_queues)
+    elif backend.max_queues is None and backend.capabilities.bounds_queues:
+        backend.max_queues = MAX_QUEUES
 
 
 async def _run(

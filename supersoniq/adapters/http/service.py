@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,13 @@ from supersoniq.adapters.http.limits import Limits
 from supersoniq.api.broker import Broker
 from supersoniq.api.engine import Engine
 from supersoniq.auth.tokens import Caller, Verifier
-from supersoniq.core.errors import Closed, QueueNotFound, RateLimited, SupersoniqError
+from supersoniq.core.errors import (
+    Closed,
+    QueueNotFound,
+    RateLimited,
+    SupersoniqError,
+    TooManyQueues,
+)
 from supersoniq.core.ops import AnyOp, Configure, Queues
 from supersoniq.observe import Meter
 from supersoniq.observe.figures import Kept
@@ -65,6 +71,7 @@ class Service:
         self.verifier = verifier
         self.identity = Identity(verifier, limits.failures)
         self.quota = limits.quota
+        self.holds = limits.holds
         self.origins = origins or Origins()
         self.meter = meter
         self.written: dict[str, Kept[Any]] = {}
@@ -129,7 +136,7 @@ class Service:
             error: the error.
             scope: the ASGI scope of the call.
         """
-        if not isinstance(error, PermissionError | RateLimited):
+        if not isinstance(error, PermissionError | RateLimited | TooManyQueues):
             return
         if self.meter is not None:
             self.meter.tally.refused[error.code] += 1
@@ -141,6 +148,19 @@ class Service:
             "protocol": protocol_of(scope),
         }
         event(log, logging.WARNING, "call-refused", "a call was refused", **facts)
+
+    def place(self, caller: Caller | None) -> AbstractContextManager[None]:
+        """Hold one of the places that a caller has for what stays open, until this is left.
+
+        Args:
+            caller: whose; ``None``: it does not matter.
+
+        Raises:
+            TooManyOpen: when it is entered; the caller holds as many as it may.
+        """
+        if self.holds is None or caller is None:
+            return nullcontext()
+        return self.holds.place(caller)
 
     @contextmanager
     def holding(self, scope: Scope) -> Iterator[None]:
@@ -181,10 +201,11 @@ class Service:
         return await engine.call(op)
 
     async def begin(self) -> None:
-        """Have the default queue there."""
+        """Have the default queue there, unless there are as many as may be."""
         engine = self.broker.engine
         if DEFAULT not in await engine.call(Queues()):
-            await engine.call(Configure(DEFAULT))
+            with suppress(TooManyQueues):
+                await engine.call(Configure(DEFAULT))
 
     def stay(self, leave: Callable[[], None], caller: Caller | None = None) -> Callable[[], None]:
         """Have a function called when waiting must end; gives what takes that back.

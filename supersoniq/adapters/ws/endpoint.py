@@ -38,20 +38,26 @@ class Sockets:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        try:
-            self._service.origins.answer_to(scope)
-            self._service.origins.admit(scope)
-            name = _subprotocol(scope)
-            caller = await self._service.identity.of(scope)
-            if self._service.draining:
-                raise Closed("the server")
-            codec = CODECS[name](self._service.limits.max_depth)
-            session = Session(self._service, codec, HANDLERS, scope, receive, send, caller)
-        except SupersoniqError as error:
-            self._service.refused(error, scope)
-            await _refuse(problem_of(error), scope, receive, send)
-            return
-        await send({"type": "websocket.accept", "subprotocol": name})
+        with contextlib.ExitStack() as place:
+            try:
+                self._service.origins.answer_to(scope)
+                self._service.origins.admit(scope)
+                name = _subprotocol(scope)
+                caller = await self._service.identity.of(scope)
+                if self._service.draining:
+                    raise Closed("the server")
+                codec = CODECS[name](self._service.limits.max_depth)
+                place.enter_context(self._service.place(caller))
+                session = Session(self._service, codec, HANDLERS, scope, receive, send, caller)
+            except SupersoniqError as error:
+                self._service.refused(error, scope)
+                await _refuse(problem_of(error), scope, receive, send)
+                return
+            await send({"type": "websocket.accept", "subprotocol": name})
+            await self._run(session, scope)
+
+    async def _run(self, session: Session, scope: Scope) -> None:
+        """Serve one that was accepted until it ends."""
         many = len(self._open) >= self._service.limits.max_sockets
         if many:
             session.end(TOO_MANY.because(f"{len(self._open)} connections are open"))

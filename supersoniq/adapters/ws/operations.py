@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from supersoniq.adapters.http.batches import CONTENTS, GAP, Batch, Ear, Step, checked
@@ -31,7 +32,8 @@ class Bound(Batch):
 
     def __init__(self, session: Session) -> None:
         room = min(session.limits.max_body, session.outbox.space)
-        super().__init__(session.engine, session.codec.encode, room)
+        refused = partial(session.service.refused, scope=session.scope)
+        super().__init__(session.engine, session.codec.encode, room, refused)
         self._terms = session.terms
         self._given: list[tuple[list[Lease], int]] = []
 

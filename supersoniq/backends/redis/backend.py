@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
 from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
@@ -51,7 +52,7 @@ class RedisBackend(Backend):
         clock: instead of the server's own; for tests.
     """
 
-    capabilities = Capabilities(durability="memory", lasting=True, shared=True)
+    capabilities = Capabilities(durability="memory", lasting=True, shared=True, bounds_queues=True)
 
     def __init__(
         self,
@@ -73,7 +74,12 @@ class RedisBackend(Backend):
         self._noeviction = noeviction
         self._clock = clock
         self._store = Store(
-            nodes, name, prefix, min_replicas=min_replicas, replica_patience=replica_patience
+            nodes,
+            name,
+            prefix,
+            min_replicas=min_replicas,
+            replica_patience=replica_patience,
+            max_queues=lambda: self.max_queues,
         )
         self._ears = Ears(self._listener, lambda queue: scripts.channel_of(prefix, queue))
         self._exchange = Exchange(
@@ -109,7 +115,7 @@ class RedisBackend(Backend):
             raise
         durability = min(found, key=LEVELS.index)
         self._store.facts.durability = durability
-        self.capabilities = Capabilities(durability=durability, lasting=True, shared=True)
+        self.capabilities = replace(self.capabilities, durability=durability)
         self._open, self._pid = True, os.getpid()
         if self._clock is not None:
             self._unsubscribe = self._clock.subscribe(self._ears.hear_all)

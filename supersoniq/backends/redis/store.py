@@ -8,7 +8,7 @@ or was one, is left over when its process dies in between; whoever lists the que
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -24,6 +24,7 @@ from supersoniq.core.errors import (
     IncompatibleStore,
     OutcomeUnknown,
     SupersoniqError,
+    TooManyQueues,
 )
 from supersoniq.core.ids import Seal
 from supersoniq.core.policy import Policy
@@ -45,10 +46,18 @@ class Store:
         prefix: what all keys begin with.
         min_replicas: how many replicas must know that a number was given out.
         replica_patience: seconds to wait for them.
+        max_queues: how many queues there may be; ``None``: any number.
     """
 
     def __init__(
-        self, nodes: Nodes, name: str, prefix: str, *, min_replicas: int, replica_patience: float
+        self,
+        nodes: Nodes,
+        name: str,
+        prefix: str,
+        *,
+        min_replicas: int,
+        replica_patience: float,
+        max_queues: Callable[[], int | None],
     ) -> None:
         self.prefix = prefix
         self.facts = Facts("memory", b"", {})
@@ -56,6 +65,7 @@ class Store:
         self._name = name
         self._min_replicas = min_replicas
         self._replica_patience = replica_patience
+        self._max_queues = max_queues
         self._keys: dict[str, tuple[str, ...]] = {}
 
     async def read(self) -> None:
@@ -111,12 +121,17 @@ class Store:
         made only when replicas know both.
 
         Raises:
+            TooManyQueues: there may be no more of them. Names that are left over count.
             BackendUnavailable: the store cannot be reached, is made anew all the time, or has too
                 few replicas.
         """
+        most = self._max_queues()
         for _ in range(3):
             secret = self.facts.secret
-            number = await self._call("reserve", secret, queue, replicated=True)
+            bound = "" if most is None else most
+            number = await self._call("reserve", secret, queue, bound, replicated=True)
+            if number == -2 and most is not None:
+                raise TooManyQueues(queue, most)
             if number >= 0:
                 policy = Policy()
                 base = base_of(Seal(secret, number).prefix(0))

@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Collection
 
 from supersoniq.backends.remote.transport import Refused, Transport
-from supersoniq.core.errors import SupersoniqError
+from supersoniq.core.errors import RateLimited, SupersoniqError
 from supersoniq.port import Stir
 
 __all__ = ["Stirs"]
@@ -120,7 +120,10 @@ class Stirs:
                 log.info("stirs are no longer told: %s; coming back", problem)
                 self._soon(SHORTEST * random.uniform(0.2, 1.0))
                 return
-            if hopeless or self._loop.time() - began > self._patience:
+            if isinstance(problem, RateLimited):
+                log.warning("nobody tells what stirs: %s; looking every few seconds", problem)
+                self._tell(names)
+            elif hopeless or self._loop.time() - began > self._patience:
                 # Whoever looks learns of it.
                 self._tell(names - told)
                 told |= names

@@ -240,7 +240,8 @@ class SocketTransport(Transport):
                 problem = f"no connection to {host}:{port}: {words(error)}"
                 raise BackendUnavailable(problem) from error
             if isinstance(error, Refusal) and error.status in PASSING:
-                raise BackendUnavailable(str(error)) from error
+                why = problem_in(error.body).detail
+                raise BackendUnavailable(f"{error}: {why}" if why else str(error)) from error
             raise
         return socket
 

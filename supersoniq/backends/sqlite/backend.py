@@ -71,10 +71,15 @@ class SqliteBackend(Backend):
             raise InvalidSetting("min_free", min_free, "takes a number of bytes")
         self.path = os.path.realpath(name)
         self.capabilities = Capabilities(
-            durability="disk" if synchronous == "full" else "os", lasting=True, shared=True
+            durability="disk" if synchronous == "full" else "os",
+            lasting=True,
+            shared=True,
+            bounds_queues=True,
         )
         self._clock = clock or SystemClock()
-        self._store = Store(self.path, self._clock, synchronous, patience, min_free)
+        self._store = Store(
+            self.path, self._clock, synchronous, patience, min_free, lambda: self.max_queues
+        )
         self._folder = folder_for(self.path)
         self._bell = Bell(self._folder)
         self._thread: ThreadPoolExecutor | None = None

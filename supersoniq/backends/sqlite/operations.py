@@ -25,7 +25,13 @@ from supersoniq.backends.sqlite.settling import settle
 from supersoniq.backends.sqlite.taking import take
 from supersoniq.backends.sqlite.wake import GONE, Token
 from supersoniq.core import ops
-from supersoniq.core.errors import LeaseLost, QueueNotFound, StorageFull, SupersoniqError
+from supersoniq.core.errors import (
+    LeaseLost,
+    QueueNotFound,
+    StorageFull,
+    SupersoniqError,
+    TooManyQueues,
+)
 from supersoniq.core.ids import Seal
 from supersoniq.core.messages import Durability
 from supersoniq.core.policy import Policy, changed
@@ -33,6 +39,8 @@ from supersoniq.port import Result
 
 __all__ = ["Operations"]
 
+MOST_KEPT = 10_000
+"""Names that are remembered, also of queues that are not there: whoever asks can make them up."""
 _Group = tuple[list[int], list[int], list[int]]
 """The places in a batch of one queue's settlements, publishes and takes."""
 
@@ -45,6 +53,7 @@ class Operations:
         seal_of: gives the seal of a queue by its number, always the same object.
         durability: what publishes report.
         refuse: says why publishes have to be refused at the moment, or ``None``.
+        max_queues: how many queues there may be; ``None``: any number.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class Operations:
         seal_of: Callable[[int], Seal],
         durability: Durability,
         refuse: Callable[[], StorageFull | None],
+        max_queues: Callable[[], int | None],
     ) -> None:
         self.now = 0
         """The transaction's instant."""
@@ -60,6 +70,7 @@ class Operations:
         self._seal_of = seal_of
         self._durability: Durability = durability
         self._refuse = refuse
+        self._max_queues = max_queues
         self._queues: dict[str, StoredQueue | None] = {}
         self._touched: set[str] = set()
         self._deleted: dict[str, Token] = {}
@@ -175,7 +186,11 @@ class Operations:
         while queue is None and places:
             # Each of them makes the queue, and one that is refused leaves none behind.
             first, *places = places
-            queue = self._make(name)
+            try:
+                queue = self._make(name)
+            except TooManyQueues as error:
+                results[first] = error
+                continue
             publishing = Publishing(queue, self.now)
             try:
                 results[first] = publishing.publish(batch[first].entries)
@@ -265,6 +280,16 @@ class Operations:
             return found
 
     def _make(self, name: str) -> StoredQueue:
+        """A new queue.
+
+        Raises:
+            TooManyQueues, StorageFull: there may, or can, be no more of them.
+        """
+        most = self._max_queues()
+        if most is not None:
+            ((count,),) = self._connection.execute("SELECT count(*) FROM queues")
+            if count >= most:
+                raise TooManyQueues(name, most)
         made = StoredQueue.make(self._connection, name, self._seal_of, self.now, self._durability)
         if made.number > MAX_QUEUES:
             made.shelves.clear()
@@ -288,6 +313,8 @@ class Operations:
                     queue.told = queue.stirs
                     stirred[name] = (queue.number, queue.stirs)
         self._touched.clear()
+        if len(self._queues) > MOST_KEPT:
+            self._queues.clear()  # all of it is in the file
         return stirred
 
 

@@ -181,6 +181,9 @@ class Connections(Section):
     """Seconds for a TLS handshake, and for a request's head. 10 if there are none given."""
     idle_timeout: Timeout = None
     """Seconds that a connection stays open without a request. 60 if there are none given."""
+    max_queues: Annotated[int | None, Field(ge=1, le=2**40)] = None
+    """Queues that there may be in the store; whoever would make another one is refused. 10,000 if
+    there is none given."""
 
 
 def _of_app() -> dict[str, Any]:

@@ -27,6 +27,8 @@ SAMPLES: dict[str, Any] = {
     "limits.max_connections": 10_000,
     "limits.head_timeout": 10.0,
     "limits.idle_timeout": 60.0,
+    "limits.max_queues": 10_000,
+    "limits.max_open": 20,
     "limits.max_rate": 100.0,
     "limits.max_burst": 200.0,
     "limits.max_throughput": 10e6,

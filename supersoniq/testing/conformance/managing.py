@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from supersoniq.core import ops
-from supersoniq.core.errors import IllegalMove, MessageLeased, MessageNotFound, QueueNotFound
+from supersoniq.core.errors import (
+    IllegalMove,
+    MessageLeased,
+    MessageNotFound,
+    QueueNotFound,
+    TooManyQueues,
+)
 from supersoniq.core.messages import prepare
 from supersoniq.core.ops import Outcome
 from supersoniq.core.states import Status
@@ -258,3 +264,29 @@ async def queues_deleted_stay_so_after_opening_again(t: Trial) -> None:
     verdict = await t.verdict(old.receipt, Outcome.ACK)
     that(isinstance(verdict, Exception), "a receipt of a deleted queue was accepted")
     await t.figures("of the queue made anew", leased=1, acked=0)
+
+
+@needs("bounds_queues")
+async def queues_are_no_more_than_may_be(t: Trial) -> None:
+    """Whatever would make another is refused and leaves nothing; what there is goes on."""
+    await t.put(b"x")
+    await t.put(b"x", queue="other")
+    t.backend.max_queues = 2
+    for op in (
+        ops.Publish("third", [prepare(b"y"), prepare(b"z")]),
+        ops.Configure("third", {"lease": 5}),
+        ops.Import("third", [], {"lease": 5}),
+    ):
+        error = await t.refused(TooManyQueues, op, f"a third queue by {type(op).__name__}")
+        expect(error.data, {"queue": "third", "limit": 2}, "facts of the refusal")
+    expect(await t.do(ops.Queues()), ["other", "q"], "queues")
+    batch = [ops.Publish(name, [prepare(b"y")]) for name in ("q", "third", "third", "other")]
+    results = [isinstance(each, TooManyQueues) for each in await t.backend.execute(batch)]
+    expect(results, [False, True, True, False], "refusals in a batch")
+    expect((await t.do(ops.Take("third"))).leases, [], "leases of a queue that is not there")
+    await t.configure(lease=5)
+    await t.do(ops.Delete("other"))
+    await t.put(b"z", queue="third")
+    t.backend.max_queues = None
+    await t.put(b"z", queue="other")
+    expect(await t.do(ops.Queues()), ["other", "q", "third"], "queues at last")

@@ -15,9 +15,14 @@ if verb == 'open' then
 end
 
 -- A number for a queue that is to be made. Each is given out once, and whoever asks must have the
--- right secret: the server may have lost everything since.
+-- right secret: the server may have lost everything since. And there may be too many names already
+-- (beside them stand three fields), unless it is one of those.
 if verb == 'reserve' then
     if present()[2] ~= ARGV[2] then return -1 end
+    if ARGV[4] ~= '' and redis.call('HLEN', STORE) - 3 >= tonumber(ARGV[4])
+        and redis.call('HEXISTS', STORE, '=' .. ARGV[3]) == 0 then
+        return -2
+    end
     local number = redis.call('HINCRBY', STORE, 'made', 1)
     redis.call('HSET', STORE, '=' .. ARGV[3], string.format('%.0f', number) .. ' ' .. redis.call('TIME')[1])
     return number
