@@ -67,6 +67,23 @@ def test_what_a_client_refuses_is_in_the_stream() -> None:
     run(main)
 
 
+def test_a_pushed_answer_says_to_where_its_message_was_published() -> None:
+    """One that a client asks for does not."""
+
+    async def main() -> None:
+        async with served() as (server, queue), client(server) as one:
+            held = one.request("/queues/news/events", fields=LINES)
+            await until(lambda: one.answers[held].body)
+            number = (await queue.publish("new")).id
+            await until(lambda: any(each.done.is_set() for each in one.pushed))
+            (pushed,) = one.pushed
+            link = b'</queues/news/messages>; rel="urn:ietf:params:push"'
+            assert (pushed.status, pushed.fields[b"link"]) == (200, link)
+            assert b"link" not in (await one.get(f"/queues/news/messages/{number}")).fields
+
+    run(main)
+
+
 def test_what_is_gone_before_it_can_be_pushed_is_in_the_stream() -> None:
     """A worker is faster than the promised request, whose answer is a 404 then."""
 

@@ -105,6 +105,9 @@ async def look(exchange: Exchange) -> Reply:
     exchange.service.answers.admit(len(message.content))
     # A promised request has no Authorization, by which a cache would know that it is not for all.
     fields = [] if exchange.caller is None else [(b"cache-control", b"no-store")]
+    if exchange.promised:  # to where it was published, as RFC 8030 has it (section 6)
+        address = exchange.address(f"{exchange.at_queue()}/messages")
+        fields.append((b"link", b'<%s>; rel="urn:ietf:params:push"' % address))
     return reply(MessageOut.of(message, encoding), 200, fields)
 
 

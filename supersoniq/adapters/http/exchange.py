@@ -80,13 +80,17 @@ class Exchange(Incoming):
             Closed: the broker is not open.
         """
         if self._engine is None:
-            promised = "http.response.pushed" in self.scope.get("extensions", {})
             service = self.service
-            if promised:
+            if self.promised:
                 self._engine = service.engine_for(self.caller, counted=False)
             else:
                 self._engine = service.request_engine(self.caller)
         return self._engine
+
+    @property
+    def promised(self) -> bool:
+        """Whether no client has asked, but the server, to push the answer."""
+        return "http.response.pushed" in self.scope.get("extensions", {})
 
     def known(self) -> Caller | None:
         """Who calls, if that is known by now; see ``Identity.known``."""
