@@ -8,26 +8,35 @@ their reads are bounded: what is more waits in the kernel, and soon at the clien
 from __future__ import annotations
 
 import asyncio
+import threading
 
 __all__ = ["SIP", "Sips"]
 
 SIP = 32768
 """Bytes of one read."""
 
-# One for all: a loop fills it and has it emptied, before it reads anything else.
-_cup = memoryview(bytearray(SIP))
+
+class _Cup(threading.local):
+    """One for all of a loop: it fills it and has it emptied, before it reads anything else."""
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(SIP))
+
+
+_cup = _Cup()
 
 
 class Sips(asyncio.BufferedProtocol):
     """Hands everything on to a protocol, and bounds what it is handed at once.
 
     Args:
-        protocol: that one.
+        protocol: that one. Both are of the loop of this thread.
     """
 
-    __slots__ = ("_protocol", "_take", "eof_received", "pause_writing", "resume_writing")
+    __slots__ = ("_memory", "_protocol", "_take", "eof_received", "pause_writing", "resume_writing")
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._memory = _cup.memory
         self._protocol = protocol
         self._take = protocol.data_received
         self.eof_received = protocol.eof_received  # type: ignore[method-assign]
@@ -44,8 +53,8 @@ class Sips(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to."""
-        return _cup
+        return self._memory
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
-        self._take(bytes(_cup[:nbytes]))
+        self._take(bytes(self._memory[:nbytes]))
