@@ -178,12 +178,15 @@ def _checked(
 
 
 def http_scope(head: Head, ends: Endpoints, state: dict[str, Any]) -> dict[str, Any]:
-    """The ASGI scope of a request."""
+    """The ASGI scope of a request.
+
+    Its extension ``supersoniq.windows`` says that a body that nobody reads is in no other's way.
+    """
     scope = _scope(head, ends, state)
     scope["type"] = "http"
     scope["scheme"] = "https" if ends.secure else "http"
     scope["method"] = head.method
-    scope["extensions"] = {"http.response.trailers": {}}
+    scope["extensions"] = {"http.response.trailers": {}, "supersoniq.windows": {}}
     return scope
 
 

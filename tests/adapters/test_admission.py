@@ -101,6 +101,26 @@ def test_connections_take_turns_and_each_keeps_its_order() -> None:
     asyncio.run(main())
 
 
+def test_nobody_overtakes_who_waits_for_more() -> None:
+    async def main() -> None:
+        admission = Admission(Arriving(400 * KIB), 30)
+        first = await admission.enter(100 * KIB)
+        more = asyncio.ensure_future(admission.enter(150 * KIB))
+        await turns()
+        less = asyncio.ensure_future(admission.enter(70 * KIB, "another one"))
+        await turns()
+        assert not more.done()
+        assert not less.done(), "there is room for it, but not for both"
+        more.cancel()
+        await turns()
+        assert less.done(), "nobody is before it now"
+        for room in (first, less.result()):
+            room.leave()
+        assert admission.large.taken == 0
+
+    asyncio.run(main())
+
+
 def test_what_is_larger_than_all_room_comes_alone() -> None:
     async def main() -> None:
         async with supersoniq.connect("memory://") as broker:
@@ -126,6 +146,23 @@ def test_too_many_that_wait_are_refused_at_once_and_may_come_back() -> None:
             assert [await each.answer() for each in others[10:]] == [503] * 5
             first.going.set()
             assert [await each.answer() for each in others[:10]] == [201] * 10
+            assert taken(app) == (0, 0, 0)
+
+    asyncio.run(main())
+
+
+def test_where_bodies_share_a_window_none_is_left_unread() -> None:
+    """As over HTTP/2 on other servers: who waits would be in the way of who was let in."""
+
+    async def main() -> None:
+        async with supersoniq.connect("memory://") as broker:
+            app = create_app(broker, max_arriving=800 * KIB)
+            ups = [Upload(app, 300 * KIB, version="2") for _ in range(4)]
+            await turns(3)
+            assert all(each.asked for each in ups)
+            statuses = [await each.answer() for each in ups]
+            assert 201 in statuses
+            assert set(statuses) <= {201, 503}
             assert taken(app) == (0, 0, 0)
 
     asyncio.run(main())

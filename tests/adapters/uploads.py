@@ -33,6 +33,7 @@ class Upload:
         piece: bytes of a piece.
         path: of the request.
         kind: the body's media type.
+        version: of HTTP.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Upload:
         piece: int = 16 * KIB,
         path: str = "/messages",
         kind: str = "x/y",
+        version: str = "1.1",
     ) -> None:
         self.status = 0
         self.asked = 0
@@ -58,7 +60,7 @@ class Upload:
         headers = [(b"content-type", kind.encode())]
         if told:
             headers.append((b"content-length", b"%d" % size))
-        scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": path,
+        scope = {"type": "http", "http_version": version, "method": "POST", "path": path,
                  "root_path": "", "query_string": b"", "headers": headers,
                  "client": ("127.0.0.1", port)}  # fmt: skip
         self.task = asyncio.ensure_future(app(scope, self._receive, self._hear))

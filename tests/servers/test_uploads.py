@@ -13,7 +13,7 @@ from benchmarks.abuse import doors, quic
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.servers.h1 import H1Protocol
 from supersoniq.servers.h2.limits import Limits
-from supersoniq.servers.sips import SIP
+from supersoniq.servers.sips import SIP, Sips
 from tests.adapters.uploads import Slow
 from tests.backends.served import House
 from tests.servers.http2 import Receive, Scope, Send, client, run, serving, until
@@ -102,12 +102,14 @@ def test_what_waits_over_http_1_is_read_a_little() -> None:
             admission = house.app.service.admission
             await until(lambda: admission.waiting == 3 * 16 * KIB)
             await asyncio.sleep(0.1)
-            held = [
-                len(each.cycle.body) + each._slices.size
+            wait = [
+                each
                 for each in state.connections
                 if isinstance(each, H1Protocol) and each.cycle.more_body
             ]
-            assert len(held) == 3
+            assert len(wait) == 3
+            assert all(isinstance(each._joining.transport.get_protocol(), Sips) for each in wait)
+            held = [len(each.cycle.body) + each._slices.size for each in wait]
             assert max(held) <= 2 * SIP, held
             store.may.set()
             for reader, writer in wires:

@@ -14,6 +14,10 @@ has read: ``LITTLE``, as the project's own servers announce it, and about as muc
 who wait are counted with that, and are refused with 503 where they would be too many. No time-out
 runs meanwhile: a body's time begins when it is let in.
 
+Not so over HTTP/2 on other servers than the project's: there one window is for all bodies of a
+connection, and those that wait would be in the way of those that were let in. They are read as they
+come, and above the limit the one that has taken longest is given up, as what comes of lines.
+
 **Turns.** First come, first served, but connections take turns: a thousand uploads on one of them
 hold a single one on another for no longer than it takes to store one of each. Bodies of up to
 ``SMALL`` bytes have a pool of their own, half as large, and never wait for larger ones. Those of up
