@@ -22,12 +22,14 @@ class Budget:
         self._since: float | None = None
 
     def take(self, now: float, tokens: int = 1) -> bool:
-        """Take some. Gives whether there were as many."""
+        """Take some, or none if there are not as many. Gives whether there were."""
         if self._since is not None and self._left < self._burst:
             self._left = min(self._burst, self._left + (now - self._since) * self._rate)
         self._since = now
+        if self._left < tokens:
+            return False  # and no debt, which a flood would leave to those who come after it
         self._left -= tokens
-        return self._left >= 0
+        return True
 
     def earn(self, tokens: int) -> None:
         """Give some back."""

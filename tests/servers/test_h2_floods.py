@@ -9,7 +9,6 @@ from dataclasses import replace
 import h2.settings
 import pytest
 
-from supersoniq.servers.budget import Budget
 from tests.servers.http2 import (
     LIMITS,
     Client,
@@ -195,12 +194,3 @@ def test_more_streams_than_there_may_be() -> None:
                 assert (await one.answer(number)).body == b"ok"
 
     run(main)
-
-
-def test_a_budget() -> None:
-    budget = Budget(3, 2.0)
-    assert [budget.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert [budget.take(1.0) for _ in range(2)] == [True, False]
-    budget.earn(2)
-    assert [budget.take(1.0) for _ in range(2)] == [True, False]
-    assert [budget.take(100.0) for _ in range(4)] == [True, True, True, False]
