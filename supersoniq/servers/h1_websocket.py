@@ -11,6 +11,8 @@
 - It answers pings as fast as they come, for ever. Here they have a budget, as over HTTP/2 and 3
   (``websocket.py``): above it the connection is closed with 1008.
 - It logs a traceback for a text that is no UTF-8. Here that is its client's fault, and no error.
+- It holds a close between the fragments of a message for a mistake. It may stand there (RFC 6455,
+  5.4), and here it is answered with its own code.
 - It takes a message before the one before it is taken. Here an app waits until its own is, so that
   whoever counts what waits knows of all of it.
 - It closes a connection whose client breaks a rule while that still sends, so that the client may
@@ -33,7 +35,7 @@ from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode, Frame
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
 from supersoniq.servers.arriving import Arriving, HalfSent
@@ -88,6 +90,8 @@ class Protocol(WebSocketsSansIOProtocol):
         self._slices = Slices(self.transport, self.loop, self._read, self._may_read)
         self._pings = Budget(PINGS, PINGS_RATE)
         self.conn.debug = False
+        self._next_frame = self.conn.recv_frame
+        self.conn.recv_frame = self._frame  # type: ignore[method-assign]
 
     def data_received(self, data: bytes) -> None:
         if self._failed:
@@ -106,6 +110,12 @@ class Protocol(WebSocketsSansIOProtocol):
             self.transport.write(UNREADABLE)
             self.transport.close()
         self._count()
+
+    def _frame(self, frame: Frame) -> None:
+        """The next one, whole."""
+        if frame.opcode is Opcode.CLOSE:
+            self.conn.current_size = None  # a message that has begun has no end then
+        self._next_frame(frame)
 
     def _count(self) -> None:
         """Count what has come of messages, and what of them the app has not taken."""

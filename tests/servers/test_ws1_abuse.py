@@ -65,6 +65,7 @@ async def talk(server: Running, *pieces: bytes) -> bytes:
         (frame(BINARY, length=1 << 30), 1009),
         (frame(TEXT, b"x", rsv1=True), 1002),
         (frame(CLOSE, b"\x03\xe8"), 1000),
+        (frame(TEXT, b"x", fin=False) + frame(CLOSE, b"\x03\xe8"), 1000),
     ],
 )
 def test_what_is_no_message_closes_with_its_code(
