@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -30,7 +31,16 @@ async def dial_tcp(protocol: Callable[[], P], address: Address) -> tuple[asyncio
     """
     loop = asyncio.get_running_loop()
     options: dict[str, Any] = {}
-    if isinstance(loop, asyncio.BaseEventLoop):
-        options["happy_eyeballs_delay"] = HEAD_START
     host, port, trust = address
+    # One address needs no race, and its tasks.
+    if isinstance(loop, asyncio.BaseEventLoop) and not _is_address(host):
+        options["happy_eyeballs_delay"] = HEAD_START
     return await loop.create_connection(protocol, host, port, ssl=trust, **options)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
