@@ -20,6 +20,7 @@ import pytest
 import requests
 import schemathesis
 from schemathesis import Case, Response
+from schemathesis.core import NotSet
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
@@ -105,11 +106,12 @@ accepted.expected_statuses = [*accepted.expected_statuses, "413", "426"]  # of s
 def mend(case: Case[Any]) -> None:
     """What a schema cannot say, and the document's words do.
 
-    What is set anew is judged anew by schemathesis, so nothing is that stays as it was.
+    What is set anew is judged anew by schemathesis: it knows then that JSON must be an envelope,
+    where it made anything for ``*/*`` and sent it as JSON.
     """
-    if case.media_type in (JSON, NDJSON) and case.path.endswith("/messages") and case.query:
+    if case.media_type in (JSON, NDJSON) and case.path.endswith("/messages"):
         case.query = {}
-    if case.media_type in (JSON, NDJSON, MSGPACK) and isinstance(case.body, float | list | dict):
+    if case.media_type in (JSON, NDJSON, MSGPACK) and not isinstance(case.body, NotSet):
         case.body = whole(case.body)
     if case.method == "PUT" and isinstance(case.body, dict):
         backoff = case.body.get("backoff")
