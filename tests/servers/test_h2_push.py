@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from h2.settings import SettingCodes
 
-from tests.servers.http2 import Client, Receive, Scope, Send, client, run, say, serving, until
+from tests.servers.http2 import (
+    LIMITS,
+    Client,
+    Receive,
+    Scope,
+    Send,
+    client,
+    run,
+    say,
+    serving,
+    until,
+)
 
 N = 1000
+PATIENT = replace(LIMITS, push_patience=30)
+"""On a busy machine a client takes longer than a second, and the rest would be in the stream."""
 PUSH, MOST = int(SettingCodes.ENABLE_PUSH), int(SettingCodes.MAX_CONCURRENT_STREAMS)
 WINDOW = int(SettingCodes.INITIAL_WINDOW_SIZE)
 
@@ -52,7 +66,7 @@ def everything() -> list[bytes]:
 @pytest.mark.parametrize("secure", [False, True], ids=["clear", "tls"])
 def test_all_of_them_are_pushed_on_one_held_stream(secure: bool) -> None:
     async def main() -> None:
-        async with serving(events, secure=secure) as server, client(server) as one:
+        async with serving(events, secure=secure, limits=PATIENT) as server, client(server) as one:
             answer = await one.get("/events", timeout=30)
             assert answer.body == b"end\n"
             await until(lambda: not one.promised_open)
@@ -78,7 +92,7 @@ def test_with_push_disabled_all_are_in_the_stream() -> None:
 
 def test_a_client_with_room_for_10_never_sees_an_11th() -> None:
     async def main() -> None:
-        async with serving(events) as server, client(server, {MOST: 10}) as one:
+        async with serving(events, limits=PATIENT) as server, client(server, {MOST: 10}) as one:
             answer = await one.get("/events", timeout=30)
             await until(lambda: not one.promised_open)
             assert 1 < one.most_promised <= 10
