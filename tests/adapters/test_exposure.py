@@ -152,3 +152,20 @@ def handshake(port: int, host: str) -> bytes:
             "sec-websocket-protocol: supersoniq.v1.json\r\n\r\n".encode()
         )
         return link.recv(100)
+
+
+def test_a_free_port_is_free_for_http3_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = socket.create_server
+    made: list[socket.socket] = []
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+
+        def first_there(place: Any, **options: Any) -> socket.socket:
+            made.append(create(taken.getsockname() if not made else place, **options))
+            return made[-1]
+
+        monkeypatch.setattr(socket, "create_server", first_there)
+        with exposure.listen("127.0.0.1", 0, clear_text=False) as listener:
+            assert listener.getsockname()[1] != taken.getsockname()[1]
+    assert [each.fileno() for each in made] == [-1, -1]  # the other one is closed, too

@@ -20,6 +20,7 @@ import trustme
 import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.app import App
+from supersoniq.adapters.http.exposure import listen
 from supersoniq.adapters.http.native import Server
 from supersoniq.auth import Verifier
 from supersoniq.backends.memory import MemoryBackend
@@ -57,9 +58,7 @@ class House:
     ) -> None:
         self.broker = supersoniq.Broker(backend)
         self.app: App = create_app(self.broker, **options)
-        self._listener = socket.create_server(("127.0.0.1", port))
-        # Without it, and without uvloop, each answer of two pieces takes 40 ms.
-        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._listener = listen("127.0.0.1", port, clear_text=False)
         self.port: int = self._listener.getsockname()[1]
         secure = certificate is not None
         self.url = f"https://localhost:{self.port}" if secure else f"http://127.0.0.1:{self.port}"

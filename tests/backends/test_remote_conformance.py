@@ -18,7 +18,9 @@ from supersoniq.testing import Conformance, Harness
 from supersoniq.testing.conformance.trial import Violation
 from supersoniq.testing.simulate import simulate
 from tests.auth import tokens
+from tests.backends.redis_server import needs_server
 from tests.backends.served import MemoryHarness, RemoteHarness
+from tests.backends.test_redis_conformance import RedisHarness
 from tests.backends.test_sqlite_conformance import SqliteHarness
 
 
@@ -129,6 +131,30 @@ class TestWebSocketOntoSqlite(Conformance):
 @pytest.mark.soak
 class TestWebSocketWithTlsOntoSqlite(Conformance):
     harness = staticmethod(through("ws", SqliteHarness, secure=True))
+
+
+@needs_server
+@pytest.mark.soak
+class TestHttp1OntoRedis(Conformance):
+    harness = staticmethod(through("1.1", RedisHarness))
+
+
+@needs_server
+@pytest.mark.soak
+class TestHttp2OntoRedis(Conformance):
+    harness = staticmethod(through("2", RedisHarness))
+
+
+@needs_server
+@pytest.mark.soak
+class TestHttp3OntoRedis(Conformance):
+    harness = staticmethod(through("3", RedisHarness, secure=True))
+
+
+@needs_server
+@pytest.mark.soak
+class TestWebSocketOntoRedis(Conformance):
+    harness = staticmethod(through("ws", RedisHarness))
 
 
 # A WebSocket's leases end with it; the machine's do not when it is opened again.

@@ -7,6 +7,7 @@ a server that lets everybody do everything.
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from supersoniq.adapters.loopback import is_loopback
@@ -82,7 +83,7 @@ def listen(host: str, port: int, *, clear_text: bool, open_to_all: bool = True) 
 
     Args:
         host: see ``address``, as for all of these.
-        port: 0 takes a free one.
+        port: 0 takes one that is free for datagrams as well, which HTTP/3 has on the same number.
         clear_text: whether any address may be.
         open_to_all: the same, for letting in whoever comes.
 
@@ -92,7 +93,22 @@ def listen(host: str, port: int, *, clear_text: bool, open_to_all: bool = True) 
     """
     family, place = address(host, port, clear_text=clear_text, open_to_all=open_to_all)
     listener = socket.create_server(place, family=family, backlog=BACKLOG)
+    taken = []
+    while port == 0 and not _is_free_for_datagrams(listener):
+        taken.append(listener)  # until there is another, lest it comes again
+        listener = socket.create_server(place, family=family, backlog=BACKLOG)
+    for each in taken:
+        each.close()
     # Connections inherit it. asyncio sets it only where the protocol is named, and without it each
     # answer waits 40 ms for the client's acknowledgement of its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _is_free_for_datagrams(listener: socket.socket) -> bool:
+    with socket.socket(listener.family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(listener.getsockname())
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
+    return True
