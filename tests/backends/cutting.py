@@ -14,7 +14,7 @@ import supersoniq
 from supersoniq.backends.memory import MemoryBackend
 from tests.backends.served import House, reach, tls
 
-__all__ = ["Cutter", "DatagramCutter", "Way", "cuttable", "way"]
+__all__ = ["Cutter", "DatagramCutter", "Way", "cuttable", "quiet", "way"]
 
 
 class Cutter:
@@ -201,6 +201,13 @@ class DatagramCutter:
             self._left[up] = left - 1
         self._seen[up] += 1
         return True
+
+
+async def quiet(cutter: DatagramCutter) -> None:
+    """Wait until nothing is acknowledged any more that came before."""
+    before = None
+    while before != (before := (cutter.sent, cutter.answered)):  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0.04)
 
 
 class Way(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 import supersoniq
 from supersoniq import BackendUnavailable, LeaseLost, OutcomeUnknown, Queue, SupersoniqError
-from tests.backends.cutting import DatagramCutter, cuttable, way
+from tests.backends.cutting import DatagramCutter, cuttable, quiet, way
 
 pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
@@ -30,13 +30,6 @@ async def stands(queue: Queue) -> None:
     """Wait until there is a connection."""
     while isinstance(await outcome(queue.policy()), SupersoniqError):
         pass
-
-
-async def quiet(cutter: DatagramCutter) -> None:
-    """Wait until nothing is acknowledged any more that came before."""
-    before = None
-    while before != (before := (cutter.sent, cutter.answered)):  # noqa: ASYNC110  # nobody tells
-        await asyncio.sleep(0.04)
 
 
 async def datagrams(cutter: DatagramCutter, queue: Queue) -> tuple[int, int]:
