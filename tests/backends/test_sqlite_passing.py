@@ -41,7 +41,7 @@ class Storm:
         self.clock.advance(1)
 
     def another(self) -> Store:
-        made = Store(str(self.path), self.clock, "normal", 1.0, 0, lambda: None)
+        made = Store(str(self.path), self.clock, "normal", 1.0, 0)
         made.open()
         return made
 

@@ -77,9 +77,7 @@ class SqliteBackend(Backend):
             bounds_queues=True,
         )
         self._clock = clock or SystemClock()
-        self._store = Store(
-            self.path, self._clock, synchronous, patience, min_free, lambda: self.max_queues
-        )
+        self._store = Store(self.path, self._clock, synchronous, patience, min_free)
         self._folder = folder_for(self.path)
         self._bell = Bell(self._folder)
         self._thread: ThreadPoolExecutor | None = None
@@ -93,6 +91,17 @@ class SqliteBackend(Backend):
         self._look: asyncio.TimerHandle | None = None
 
     # Opening and closing.
+
+    # The store must not know of this: what its thread still holds of its last call would keep a
+    # store that nobody has closed from saying so.
+    @property
+    def max_queues(self) -> int | None:
+        """How many queues there may be; ``None``: any number."""
+        return self._store.max_queues
+
+    @max_queues.setter
+    def max_queues(self, most: int | None) -> None:
+        self._store.max_queues = most
 
     async def open(self) -> None:
         """Open the file, made if need be. Opening twice is fine."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from supersoniq.backends.sqlite import connection as files
 from supersoniq.backends.sqlite.lock import WriteLock
@@ -49,7 +49,6 @@ class Store:
         synchronous: ``full`` or ``normal``.
         patience: seconds to wait for other writers.
         min_free: bytes that must stay free on the disk for a publish to be taken.
-        max_queues: how many queues there may be; ``None``: any number.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Store:
         synchronous: files.Synchronous,
         patience: float,
         min_free: int,
-        max_queues: Callable[[], int | None],
     ) -> None:
         self.path = path
         self._folder = os.path.dirname(path)
@@ -68,7 +66,8 @@ class Store:
         self._durability: Durability = "disk" if synchronous == "full" else "os"
         self._patience = patience
         self._min_free = min_free
-        self._max_queues = max_queues
+        self.max_queues: int | None = None
+        """How many queues there may be; ``None``: any number."""
         self._connection: sqlite3.Connection | None = None
         self._lock: WriteLock | None = None
         self._secret = b""
@@ -121,7 +120,7 @@ class Store:
         self._secret = secret
         self._connection = made
         self._operations = Operations(
-            made, self._seal_of, self._durability, self._no_room, self._max_queues
+            made, self._seal_of, self._durability, self._no_room, lambda: self.max_queues
         )
         self._seen_version = -1
 
