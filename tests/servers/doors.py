@@ -18,24 +18,19 @@ from typing import Any, NamedTuple
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
-from wsproto import events as ws
-from wsproto.connection import Connection, ConnectionType
 
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.servers.h3.webtransport import FIRST_CODE
 from tests.backends.served import House, tls
 from tests.servers import h3_client, http2
+from tests.servers.talk import PATIENCE, Frame, Talk, either
 
 __all__ = ["HTTP", "SOCKETS", "Answer", "Door", "Doors", "Frame", "Pipe", "doors"]
 
 HTTP = ("HTTP/1.1", "HTTP/2", "HTTP/3")
 SOCKETS = ("WebSocket", "WebSocket, HTTP/2", "WebSocket, HTTP/3", "WebTransport")
-PATIENCE = 30
 PROTOCOL = "supersoniq.v1.json"
-
-Frame = dict[str, Any]
 
 
 class Answer(NamedTuple):
@@ -357,7 +352,7 @@ class Doors(NamedTuple):
                 one.writer.transport.abort()
                 return 0
             answer2 = one.answers[number]
-            await _either(answer2.head, answer2.done)
+            await either(answer2.head, answer2.done)
             with suppress(H2Error):
                 one.h2.reset_stream(number, 8)
                 one.flush()
@@ -369,7 +364,7 @@ class Doors(NamedTuple):
             async with asyncio.timeout(PATIENCE):
                 while not answer3.fields and not answer3.over.is_set():
                     answer3.news.clear()
-                    await _either(answer3.news, answer3.over)
+                    await either(answer3.news, answer3.over)
             with suppress(ValueError, AssertionError):
                 three.reset(stream)
             return answer3.status
@@ -393,14 +388,14 @@ class Doors(NamedTuple):
         async with asyncio.timeout(PATIENCE):
             while not answer.fields and not answer.over.is_set():
                 answer.news.clear()
-                await _either(answer.news, answer.over)
+                await either(answer.news, answer.over)
         if answer.status != 200:
             return answer.status
         stream = one.under(session).answer
         async with asyncio.timeout(PATIENCE):
             while not stream.received and not stream.over.is_set():
                 stream.news.clear()
-                await _either(stream.news, stream.over)
+                await either(stream.news, stream.over)
         one.send(session, b"", end=True)
         if stream.received:
             return 200
@@ -449,89 +444,6 @@ class Doors(NamedTuple):
 def _put2(one: http2.Client, number: int, data: bytes) -> None:
     one.h2.send_data(number, data)
     one.flush()
-
-
-class Talk:
-    """Frames of a WebSocket, both ways."""
-
-    def __init__(self, send: Any, receive: Any) -> None:
-        self._send, self._receive = send, receive
-        self._id = 0
-        self.heard: list[Frame] = []
-
-    @classmethod
-    def framed(cls, body: bytearray, news: asyncio.Event, over: asyncio.Event, put: Any) -> Talk:
-        """One whose bytes are read by somebody else."""
-        frames = Connection(ConnectionType.CLIENT)
-        texts: list[str] = []
-        part = ""
-
-        async def send(text: str) -> None:
-            put(frames.send(ws.TextMessage(text)))
-
-        async def receive() -> str:
-            nonlocal part
-            while not texts:
-                news.clear()
-                if body:
-                    frames.receive_data(bytes(body))
-                    body.clear()
-                    for event in frames.events():
-                        if isinstance(event, ws.TextMessage):
-                            part += event.data
-                            if event.message_finished:
-                                texts.append(part)
-                                part = ""
-                        elif isinstance(event, ws.CloseConnection):
-                            texts.append("")
-                elif over.is_set():
-                    texts.append("")
-                else:
-                    await _either(news, over)
-            if not texts[0]:
-                raise EOFError
-            return texts.pop(0)
-
-        return cls(send, receive)
-
-    async def ask(self, type: str, **fields: Any) -> Frame:
-        """Send a request and give its answer."""
-        self._id += 1
-        id = self._id
-        await self._send(json.dumps({"type": type, "id": id, **fields}))
-        while True:
-            frame = await self.hear()
-            if frame.get("id") == id:
-                return frame
-
-    async def next(self, type: str) -> Frame:
-        """The next frame of that type."""
-        while True:
-            frame = await self.hear()
-            if frame["type"] == type:
-                return frame
-
-    async def hear(self) -> Frame:
-        async with asyncio.timeout(PATIENCE):
-            frame: Frame = json.loads(await self._receive())
-        self.heard.append(frame)
-        return frame
-
-    async def end(self) -> list[Frame]:
-        """All frames that were heard from the first to the last."""
-        with suppress(EOFError, ConnectionClosed):
-            while True:
-                await self.hear()
-        return self.heard
-
-
-async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
-    tasks = [asyncio.ensure_future(each.wait()) for each in (first, second)]
-    try:
-        await asyncio.wait_for(asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED), PATIENCE)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _cut(token: str | None) -> str | None:

@@ -121,19 +121,24 @@ def test_what_waits_over_http_1_is_read_a_little() -> None:
     run(main)
 
 
+async def count(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says how many bytes came."""
+    size = 0
+    while True:
+        message = await receive()
+        size += len(message["body"])
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"%d" % size})
+
+
 def test_what_waits_over_http_2_has_a_small_window_and_then_a_large_one() -> None:
     taken = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await taken.wait()
-        size = 0
-        while True:
-            message = await receive()
-            size += len(message["body"])
-            if not message["more_body"]:
-                break
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"%d" % size})
+        await count(scope, receive, send)
 
     async def main() -> None:
         async with serving(app) as where, client(where) as one:
@@ -152,18 +157,8 @@ def test_what_waits_over_http_2_has_a_small_window_and_then_a_large_one() -> Non
 
 
 def test_a_body_sent_before_the_window_is_known() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        size = 0
-        while True:
-            message = await receive()
-            size += len(message["body"])
-            if not message["more_body"]:
-                break
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"%d" % size})
-
     async def main() -> None:
-        async with serving(app) as where, client(where, raw=True) as one:
+        async with serving(count) as where, client(where, raw=True) as one:
             one.h2.initiate_connection()
             number = one.request("/", "POST", bytes(65535))
             one.pump = asyncio.ensure_future(one._read())

@@ -39,7 +39,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Hashable
-from types import TracebackType
 
 from supersoniq.adapters.http.arriving import Arriving, Cuttable
 from supersoniq.adapters.http.problems import Refusal
@@ -217,19 +216,11 @@ class Room(Cuttable):
         self._seen = 0
         self._pool = pool
 
-    def __enter__(self) -> Room:
-        super().__enter__()
+    def _begin(self) -> None:
         self._pool.begins(self)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self._pool.ends(self)
-        super().__exit__(kind, error, trace)
 
     def gets_on(self, looks: float) -> bool:
         """Whether, as it came since the last look, it would be there after so many of them."""

@@ -60,6 +60,7 @@ class Cuttable:
         self._task = task
         self._cancelling = task.cancelling()
         self._over = False
+        self._begin()
         return self
 
     def __exit__(
@@ -69,12 +70,19 @@ class Cuttable:
         trace: TracebackType | None,
     ) -> None:
         self._over = True
+        self._end()
         if not self._cut:
             return
         # As asyncio.timeout does: our own cancellation, and no other one besides it.
         ours = self._task.uncancel() <= self._cancelling
         if ours and kind is asyncio.CancelledError:
             raise Refusal(503, self.why) from error
+
+    def _begin(self) -> None:
+        """More of it is awaited."""
+
+    def _end(self) -> None:
+        """No more is."""
 
     def give_up(self) -> None:
         """Cut the block off, if it waits then; what comes at once may come."""
@@ -98,19 +106,11 @@ class Arrival(Cuttable):
         self.size = size
         self._of = of
 
-    def __enter__(self) -> Self:
-        super().__enter__()
+    def _begin(self) -> None:
         self._of.begin(self)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self._of.end(self)
-        super().__exit__(kind, error, trace)
 
     def grow(self, size: int) -> None:
         """So many bytes more have come."""
