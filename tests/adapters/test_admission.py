@@ -21,6 +21,8 @@ def taken(app: App) -> tuple[int, int, int]:
     """Bytes that those have who were let in, that those have who wait, and that others have."""
     admission = app.service.admission
     assert app.service.arriving.reserved == admission.large.taken + admission.small.taken
+    if not app.service.arriving.reserved:
+        assert not {**admission.large._reading, **admission.small._reading}, "nobody comes"
     return app.service.arriving.reserved, admission.waiting, app.service.arriving.size
 
 
