@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.clients.served import Served
 from tests.console.conftest import Visit, asked
@@ -284,6 +284,27 @@ def test_messages_grow_older_where_nothing_happens(visit: Visit, server: Served)
     server.publish(queue, "x")
     age = visit(server.url, f"#/q/{queue}").locator(".messages td.age")
     expect(age).not_to_have_text(age.inner_text())
+
+
+def slowly(route: Route) -> None:
+    time.sleep(0.3)
+    route.continue_()
+
+
+def test_what_happens_too_soon_to_be_read_is_shown_later(visit: Visit, server: Served) -> None:
+    """Reading may take a tenth of the time; the last thing that happens is shown all the same."""
+    queue = server.new_queue()
+    server.publish(queue, "x")
+    page = visit(server.url, f"#/q/{queue}")
+    rows = page.locator(".messages tbody tr")
+    expect(rows).to_have_count(1)
+    page.route("**/messages?*", slowly)
+    server.publish(queue, "y")
+    expect(rows).to_have_count(2)  # which took long
+    leases = server.http.post(f"/queues/{queue}/leases", json={"limit": 2}).json()
+    acked = [{"receipt": each["receipt"], "outcome": "ack"} for each in leases]
+    server.http.post(f"/queues/{queue}/settlements", json=acked)
+    expect(rows).to_have_count(0)  # and from now on no figure changes
 
 
 def test_figures_without_a_head_say_what_they_are(visit: Visit, server: Served) -> None:

@@ -7,7 +7,7 @@ const PAGE = 50;
 const STEP = 1000;
 /** What a search stops at, to be asked whether to go on. */
 const ENOUGH = 100;
-/** Pages that are read anew by themselves when something happens, and milliseconds until large ones are. */
+/** Pages that are read anew by themselves when something happens, and milliseconds until large ones are, or slow ones at the latest. */
 const FEW = 4;
 const SELDOM = 20_000;
 /** What reading may take of the time. */
@@ -24,6 +24,8 @@ export class Messages {
   #selected = null;
   #read = 0;
   #took = 0;
+  /** Whether something has happened since they were read. */
+  #stale = false;
 
   /**
    * `size` tells how many messages there are of a status, `null` if that is not known. `open` is called with the id of a
@@ -71,11 +73,13 @@ export class Messages {
       const row = rows.get(message.id);
       if (row) fill(row, message, Date.now());
     }
+    if (this.#stale) this.happened();
   }
 
-  /** Something happened to the queue: read anew what is shown, if that is not too much. */
+  /** Something happened to the queue: read anew what is shown, if that is not too much, and once it is not too soon. */
   happened() {
-    const pause = Math.max(heavy(this.#found) ? SELDOM : 0, this.#took / SHARE);
+    this.#stale = true;
+    const pause = heavy(this.#found) ? SELDOM : Math.min(this.#took / SHARE, SELDOM);
     if (!this.searching && this.#pages <= FEW && performance.now() - this.#read >= pause) void this.refresh();
   }
 
@@ -84,6 +88,7 @@ export class Messages {
     if (this.searching) return;
     const run = ++this.#run;
     const began = performance.now();
+    this.#stale = false;
     try {
       const found = await this.#page(null, PAGE * this.#pages);
       if (run !== this.#run) return;
