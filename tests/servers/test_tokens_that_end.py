@@ -19,7 +19,7 @@ from supersoniq.auth import Issuer, Secret, Verifier
 from tests.auth import tokens
 from tests.servers.doors import HTTP, SOCKETS, Doors, doors
 
-HOLDS = 2.0
+HOLDS = 5.0
 """Seconds, from before the first request."""
 
 
