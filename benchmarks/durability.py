@@ -18,7 +18,7 @@ from typing import NamedTuple
 import supersoniq
 from supersoniq.api.broker import Broker
 from tests.backends.redis_server import RedisServer
-from tests.backends.test_redis_server import free_port
+from tests.ports import free_port
 
 ROUNDS = 5
 CONTENT = b"x" * 500

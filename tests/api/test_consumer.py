@@ -28,7 +28,7 @@ def test_handlers_run_side_by_side_and_no_more_than_asked(url: str) -> None:
                 if done == 30:
                     stop.set()
 
-            await asyncio.wait_for(queue.run(handler, 5, stop=stop), 10)
+            await asyncio.wait_for(queue.run(handler, 5, stop=stop), 60)
             assert most == 5
             assert (await queue.stats()).acked == 30
 
@@ -54,7 +54,7 @@ def test_a_failing_handler_is_nacked_and_the_rest_goes_on(
                     raise ValueError("cannot")
 
             with caplog.at_level(logging.ERROR, "supersoniq"):
-                await asyncio.wait_for(queue.run(handler, stop=stop), 10)
+                await asyncio.wait_for(queue.run(handler, stop=stop), 60)
             stats = await queue.stats()
             assert (stats.acked, stats.dead) == (2, 1)
             assert [each.name for each in caplog.records].count("supersoniq") == 2
@@ -110,7 +110,7 @@ def test_what_does_not_finish_in_its_grace_is_released_uncounted(url: str) -> No
                 stop.set()
                 await asyncio.sleep(60)
 
-            await asyncio.wait_for(queue.run(handler, grace=0.02, stop=stop), 5)
+            await asyncio.wait_for(queue.run(handler, grace=0.02, stop=stop), 30)
             message = await queue.message(published.id)
             assert (message.status, message.deliveries) == ("ready", 0)
 
@@ -158,9 +158,9 @@ def test_receive_ends_when_the_broker_closes(url: str) -> None:
                         both.set()
 
         task = asyncio.ensure_future(consume())
-        await asyncio.wait_for(both.wait(), 5)
+        await asyncio.wait_for(both.wait(), 30)
         await broker.close()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
 
     asyncio.run(main())
 

@@ -42,7 +42,8 @@ def test_who_is_due_together_shares_a_round_and_who_has_left_is_not_called() -> 
 
         loop.call_at = call_at  # type: ignore[method-assign,assignment]  # to count
         all_ = [_Kept() for _ in range(1000)]
-        keepers = [Keeper(kept, rounds, loop.time() + 0.05, 30_000_000, None) for kept in all_]
+        when = loop.time() + 0.05
+        keepers = [Keeper(kept, rounds, when, 30_000_000, None) for kept in all_]
         assert calls == 1
         for keeper in keepers[1:]:
             assert not keeper.stop(None)

@@ -25,7 +25,7 @@ def test_every_watcher_sees_every_message_from_its_start_on(url: str) -> None:
                 for watch in (one, two):
                     texts = []
                     for _ in range(2):
-                        event = await watch.next(1)
+                        event = await watch.next(30)
                         assert event is not None
                         assert event.message is not None
                         assert event.kind is EventKind.PUBLISHED
@@ -41,11 +41,11 @@ def test_a_waiting_watcher_is_woken(url: str) -> None:
         async with supersoniq.connect(url) as broker:
             queue = broker.queue("q")
             async with queue.watch() as watch:
-                waiting = asyncio.ensure_future(watch.next(10))
+                waiting = asyncio.ensure_future(watch.next(30))
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
                 await queue.publish("now")
-                event = await asyncio.wait_for(waiting, 1)
+                event = await asyncio.wait_for(waiting, 30)
                 assert event is not None
 
     asyncio.run(main())
@@ -58,19 +58,19 @@ def test_every_move_can_be_watched(url: str) -> None:
             kinds = [kind for kind in EventKind if kind is not EventKind.GAP]
             async with queue.watch(kinds=kinds) as watch:
                 await queue.publish("a", delay=0.001)
-                delivery = await queue.get(1)
+                delivery = await queue.get(30)
                 assert delivery is not None
                 await delivery.extend(40)
                 await delivery.release()
-                delivery = await queue.get(1)
+                delivery = await queue.get(30)
                 assert delivery is not None
                 await delivery.nack(reason="no")
                 await queue.redrive()
-                delivery = await queue.get(1)
+                delivery = await queue.get(30)
                 assert delivery is not None
                 await delivery.reject()
                 await queue.redrive(delivery.id)
-                delivery = await queue.get(1)
+                delivery = await queue.get(30)
                 assert delivery is not None
                 await delivery.ack()
                 published = await queue.publish("b")
@@ -96,11 +96,11 @@ def test_resuming_after_an_offset_misses_nothing(url: str) -> None:
             queue = broker.queue("q")
             async with queue.watch() as watch:
                 await queue.publish("a")
-                event = await watch.next(1)
+                event = await watch.next(30)
                 assert event is not None
             await queue.publish("b")
             async with queue.watch(since=event.offset) as again:
-                event = await again.next(1)
+                event = await again.next(30)
                 assert event is not None
                 assert event.message is not None
                 assert event.message.text() == "b"
@@ -115,12 +115,12 @@ def test_resuming_from_elsewhere_is_told_of_the_gap(url: str, since: int) -> Non
             queue = broker.queue("q")
             await queue.publish("a")
             async with queue.watch(since=since) as watch:
-                event = await watch.next(1)
+                event = await watch.next(30)
                 assert event is not None
                 assert event.kind is EventKind.GAP
                 assert event.message is None
                 await queue.publish("b")
-                event = await watch.next(1)
+                event = await watch.next(30)
                 assert event is not None
                 assert event.kind is EventKind.PUBLISHED
 
@@ -138,7 +138,7 @@ def test_a_watcher_that_falls_behind_holds_nobody_up_and_is_told(
                 batch = [b""] * 5000
                 for _ in range(log.CAPACITY // 5000 + 1):
                     await queue.publish_many(batch)
-                event = await watch.next(1)
+                event = await watch.next(30)
                 assert event is not None
                 assert event.kind is EventKind.GAP
                 count = 0
@@ -161,7 +161,7 @@ def test_large_contents_that_fill_the_log_are_told_as_a_gap(
             async with queue.watch() as watch:
                 for size in (5_000, 30_000, 30_000, 45_000):
                     await queue.publish(b"x" * size)
-                event = await watch.next(1)
+                event = await watch.next(30)
                 assert event is not None
                 assert event.kind is EventKind.GAP
                 told = []
@@ -184,7 +184,7 @@ def test_a_watch_ends_when_the_broker_closes(url: str) -> None:
         task = asyncio.ensure_future(follow())
         await asyncio.sleep(0.01)
         await broker.close()
-        assert await asyncio.wait_for(task, 5) == 0
+        assert await asyncio.wait_for(task, 30) == 0
 
     asyncio.run(main())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,23 +11,13 @@ import redis
 from redis.crc import key_slot
 
 from tests.backends.redis_server import RedisServer
+from tests.ports import free_port
 
-__all__ = ["RedisCluster", "SentinelTrio", "low_port", "wait"]
+__all__ = ["RedisCluster", "SentinelTrio", "wait"]
 
 SLOTS = 16_384
-
-
-def low_port() -> int:
-    """A free port, with one that is 10,000 above it for the bus of a Cluster."""
-    for _ in range(1000):
-        port = random.randrange(20_000, 32_000)
-        try:
-            for each in (port, port + 10_000):
-                socket.create_server(("127.0.0.1", each)).close()
-        except OSError:
-            continue
-        return port
-    raise AssertionError("no free port")
+BUS = 10_000
+"""How far above a node's port the others speak to it."""
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
@@ -55,9 +43,12 @@ class RedisCluster:
     """
 
     def __init__(self, masters: int, replicas: int = 0, *more: str) -> None:
-        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *more)
+        # A node that stands still for longer is given up: at once where another one can take over,
+        # never where a busy machine would be all that there is to notice.
+        gone = "1000" if replicas else "60000"
+        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", gone, *more)
         count = masters * (1 + replicas)
-        self.nodes = [RedisServer(*settings, port=low_port()) for _ in range(count)]
+        self.nodes = [RedisServer(*settings, port=free_port(beside=BUS)) for _ in range(count)]
         self.masters = self.nodes[:masters]
         self._replicas = replicas
         self._stack = ExitStack()
@@ -186,9 +177,9 @@ class SentinelTrio:
 
     def __init__(self, *more: str) -> None:
         self._stack = ExitStack()
-        self.main = RedisServer(*more, port=low_port())
-        self.replica = RedisServer(*more, port=low_port())
-        self.sentinels = [RedisServer(port=low_port(), sentinel=self._watch()) for _ in range(3)]
+        self.main = RedisServer(*more, port=free_port())
+        self.replica = RedisServer(*more, port=free_port())
+        self.sentinels = [RedisServer(port=free_port(), sentinel=self._watch()) for _ in range(3)]
 
     def _watch(self) -> str:
         return (

@@ -13,7 +13,7 @@ from supersoniq.core.ops import Outcome, Settlement
 from tests.backends.cutting import Cutter
 from tests.backends.redis_server import RedisServer, needs_server
 from tests.backends.redis_work import contents, put
-from tests.backends.test_redis_server import free_port
+from tests.ports import free_port
 
 pytestmark = needs_server
 

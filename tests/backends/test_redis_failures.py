@@ -16,7 +16,7 @@ from supersoniq.core.messages import Message, prepare
 from supersoniq.core.ops import Outcome, Settlement
 from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix, until
 from tests.backends.redis_work import contents, put
-from tests.backends.test_redis_server import free_port
+from tests.ports import free_port
 
 pytestmark = needs_server
 

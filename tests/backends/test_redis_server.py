@@ -23,6 +23,7 @@ from supersoniq.core.messages import prepare
 from supersoniq.core.ops import Outcome, Settlement
 from supersoniq.registry import schemes
 from tests.backends.redis_server import RedisServer, needs_server, shared, store_prefix
+from tests.ports import free_port
 
 pytestmark = needs_server
 
@@ -281,10 +282,3 @@ def test_replicas_are_waited_for() -> None:
             run(check, main.url, **options)
             replica.start()
             assert "replica" in refused(replica.url)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

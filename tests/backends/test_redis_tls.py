@@ -12,8 +12,8 @@ from supersoniq.backends.redis import connect
 from supersoniq.core import ops
 from supersoniq.core.errors import BackendUnavailable
 from supersoniq.core.messages import prepare
-from tests.backends.redis_groups import low_port
 from tests.backends.redis_server import RedisServer, needs_server
+from tests.ports import free_port
 
 pytestmark = needs_server
 
@@ -38,7 +38,7 @@ class Papers:
 
     def server(self) -> tuple[RedisServer, int]:
         """A server that shows its papers and wants to see others'."""
-        port = low_port()
+        port = free_port()
         return (
             RedisServer(
                 "--tls-port", str(port), "--tls-ca-cert-file", self.authority,

@@ -58,13 +58,13 @@ class Shell:
         self, *words: str, input: bytes | None = None, **more: Any
     ) -> subprocess.CompletedProcess[bytes]:
         process = self.start(*words, stdin=subprocess.PIPE, **more)
-        out, err = process.communicate(input, timeout=30)
+        out, err = process.communicate(input, timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def end(self, process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> tuple[str, str]:
         """Send a signal, and give what it said."""
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         return out.decode() if out else "", err.decode() if err else ""
 
     def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
@@ -91,5 +91,5 @@ def on_a_terminal(shell: Shell, *words: str, signal_at: bytes = b"", **more: Any
             process.send_signal(signal.SIGINT)
             signal_at = b""
     os.close(ours)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     return shown.decode()

@@ -12,19 +12,13 @@ import pytest
 
 from supersoniq.cli.supervised import notify
 from tests.cli.shell import Shell
+from tests.ports import free_port
 
 
 def told(line: bytes | str) -> dict[str, object]:
     facts = json.loads(line)
     assert isinstance(facts, dict)
     return facts
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 @pytest.mark.parametrize("words", [[], ["--dev"]], ids=["clear text", "TLS"])

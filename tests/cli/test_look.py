@@ -109,7 +109,7 @@ def test_watch_tells_events_of_another_process(shell: Shell) -> None:
     os.set_blocking(process.stdout.fileno(), True)
     shell.run("consume", "--limit", str(published + 1))
     events = [json.loads(line) for line in (first, *process.stdout.readlines())]
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert [event["kind"] for event in events][:1] == ["published"]
     assert events[-1]["kind"] in ("published", "acked")
     assert events[0]["message"]["content"] == "news"
@@ -164,7 +164,7 @@ def test_head_ends_it_without_a_word(shell: Shell) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=20) == 141
+    assert process.wait(timeout=60) == 141
     assert process.stderr is not None
     assert process.stderr.read() == b""
 

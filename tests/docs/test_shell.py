@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -23,6 +22,7 @@ import trustme
 
 from tests.backends.redis_server import WHY, program, shared, store_prefix
 from tests.docs.pages import PAGES, ROOT, blocks, name, pages_with
+from tests.ports import free_port
 
 LEFT_OUT = {
     "sudo": "it would install packages on this machine",
@@ -79,15 +79,6 @@ serve() {{
   until test -s served; do kill -0 "$server"; sleep 0.05; done
 }}
 """
-
-
-def free_port() -> int:
-    """A port that was free for TCP and UDP."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind(("127.0.0.1", port))
-        return port
 
 
 def left_out(line: str) -> str | None:
@@ -151,7 +142,7 @@ def test_the_shell_lines_of_a_page_run(page: Path, tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        said, _ = shell.communicate(timeout=90)
+        said, _ = shell.communicate(timeout=110)
     finally:
         with contextlib.suppress(ProcessLookupError):  # nothing is left of it
             os.killpg(shell.pid, signal.SIGTERM)

@@ -164,7 +164,7 @@ async def g01_run_works_off_everything(t: FaceTrial) -> None:
             if len(done) == 50:
                 stop.set()
 
-    await t.within(15, "fifty messages", q.run(handler, 8, stop=stop))
+    await t.within(25, "fifty messages", q.run(handler, 8, stop=stop))
     expect(sorted(done), sorted(b"%d" % n for n in range(50)), "messages worked off")
     that(1 < most <= 8, f"{most} handlers at a time, of 8")
     figures = await q.stats()
