@@ -18,8 +18,7 @@ Not so over HTTP/2 on other servers than the project's: there one window is for 
 connection, and those that wait would be in the way of those that were let in. They are read as they
 come, and above the limit the one that has taken longest is given up, as what comes of lines.
 
-**Turns.** First come, first served, but connections take turns: a thousand uploads on one of them
-hold a single one on another for no longer than it takes to store one of each. Bodies of up to
+**In turn** (``turns.py``): first come, first served, but connections take turns. Bodies of up to
 ``SMALL`` bytes have a pool of their own, half as large, and never wait for larger ones. Those of up
 to ``LITTLE`` bytes need no room: nearly always they have come whole, and not reading them would
 save nothing.
@@ -37,11 +36,11 @@ given up (``servers/arriving.py``).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Hashable
 
 from supersoniq.adapters.http.arriving import Arriving, Cuttable
 from supersoniq.adapters.http.problems import Refusal
+from supersoniq.adapters.http.turns import Turns
 
 __all__ = ["LITTLE", "PATIENCE", "SMALL", "Admission", "Room"]
 
@@ -95,7 +94,7 @@ class Admission:
         return Room(pool, size)
 
 
-class Pool:
+class Pool(Turns):
     """Bytes of which bodies take as many as they have.
 
     Args:
@@ -103,58 +102,23 @@ class Pool:
         most: bytes in it. A single body may have more.
     """
 
-    __slots__ = ("_admission", "_looking", "_most", "_reading", "_waiting", "taken")
+    __slots__ = ("_admission", "_most", "_reading", "taken")
 
     def __init__(self, of: Admission, most: int) -> None:
+        super().__init__()
         self.taken = 0
         """Bytes that are taken."""
         self._admission = of
         self._most = most
-        self._waiting: dict[Hashable, deque[tuple[asyncio.Future[None], int]]] = {}
-        """By client, whose turn is next first. None is empty."""
         self._reading: dict[Room, None] = {}
         """Those that still come, the one that was looked at longest ago first."""
-        self._looking = False
 
-    def enter(self, size: int) -> bool:
-        """Take so many bytes, unless others wait for them."""
-        if self._waiting or not self._fits(size):
-            return False
-        self._take(size)
-        return True
+    def fits(self, size: int) -> bool:
+        return not self.taken or self.taken + size <= self._most
 
-    def leave(self, size: int) -> None:
-        """Give so many bytes back; whoever waits for them has them."""
-        self._take(-size)
-        while self._waiting:
-            client, queue = next(iter(self._waiting.items()))
-            turn, wanted = queue[0]
-            if not turn.done():
-                if not self._fits(wanted):
-                    return
-                self._take(wanted)
-                turn.set_result(None)
-            queue.popleft()
-            del self._waiting[client]
-            if queue:
-                self._waiting[client] = queue
-
-    async def turn(self, size: int, client: Hashable) -> None:
-        """Wait for so many bytes, and take them."""
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(client, deque()).append((turn, size))
-        if not self._looking:
-            self._looking = True
-            loop.call_later(self._admission.patience / 4, self._look, loop)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self.leave(0)  # those behind it need not wait for what it wanted
-            else:
-                self.leave(size)
-            raise
+    def take(self, size: int) -> None:
+        self.taken += size
+        self._admission.arriving.reserve(size)
 
     def begins(self, room: Room) -> None:
         """That body comes now."""
@@ -165,30 +129,18 @@ class Pool:
         """It comes no more."""
         self._reading.pop(room, None)
 
-    def _fits(self, size: int) -> bool:
-        return not self.taken or self.taken + size <= self._most
-
-    def _take(self, size: int) -> None:
-        self.taken += size
-        self._admission.arriving.reserve(size)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give up who dawdles, as long as anybody waits."""
-        self._looking = False
-        if not self._waiting:
-            return
-        patience, now = self._admission.patience, loop.time()
+    def look(self, now: float) -> None:
+        """Give up who dawdles."""
+        patience = self._admission.patience
         while self._reading:
             room = next(iter(self._reading))
             if now - room.since < patience:
-                break
+                return
             del self._reading[room]
             if room.gets_on(self._admission.timeout / patience):
                 self.begins(room)
             else:
                 room.give_up()
-        self._looking = True
-        loop.call_later(patience / 4, self._look, loop)
 
 
 class Room(Cuttable):

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
+from supersoniq.adapters.http.backlog import Place
 from supersoniq.adapters.http.batches import CONTENTS, GAP, Batch, Ear, Step, checked
 from supersoniq.adapters.ws.frames import Listen, Ok, Operations, StirsOut
 from supersoniq.adapters.ws.replies import ITEM
@@ -66,26 +67,36 @@ def operations(session: Session, asked: Operations, size: int) -> None:
 
 
 async def _carry_out(session: Session, id: int | str, steps: list[Step]) -> None:
-    reads = any(isinstance(step, CONTENTS) for step in steps)
-    while True:
-        if reads:
-            await session.outbox.room()
-        batch = Bound(session)
-        try:
-            await batch.carry_out(steps)
-            answers, size = batch.answers, batch.size
-            # What changes nothing that does not change back may be done anew, when there is room.
-            fits = session.outbox.backlog.fits(size)
-            if fits or not all(isinstance(step, CONTENTS) for step in steps):
-                session.replies.put(Ok(id=id, at=answers.at, results=answers.results))
-                batch.keep()
-                return
-        except BaseException:
-            batch.abandon()
-            raise
+    outbox = session.outbox
+    if any(isinstance(step, CONTENTS) for step in steps):
+        await outbox.room()
+    wanted = await _try(session, id, steps)
+    while wanted:
+        await outbox.room()
+        with await outbox.backlog.place(wanted, outbox) as place:
+            if outbox.takes(place):
+                wanted = await _try(session, id, steps, place)
+
+
+async def _try(
+    session: Session, id: int | str, steps: list[Step], place: Place | None = None
+) -> int:
+    """Carry it out and answer; gives bytes of the answer if there was no room for it."""
+    batch = Bound(session)
+    try:
+        await batch.carry_out(steps)
+        answers, size = batch.answers, batch.size
+        # What changes nothing that does not change back may be done anew, when there is room.
+        fits = session.outbox.backlog.admits(size, place)
+        if fits or not all(isinstance(step, CONTENTS) for step in steps):
+            session.replies.put(Ok(id=id, at=answers.at, results=answers.results))
+            batch.keep()
+            return 0
+    except BaseException:
         batch.abandon()
-        del answers
-        await session.outbox.backlog.vacancy(size)
+        raise
+    batch.abandon()
+    return size
 
 
 def listen(session: Session, asked: Listen, _size: int) -> None:

@@ -2,8 +2,8 @@
 
 Nobody who makes frames may run ahead of the reader at the other end: whoever has one waits for
 ``room`` first. So what waits here is bounded by ``limit`` and one frame of each who waits, and
-together with all other outboxes by their ``backlog``. A frame that is not taken within the deadline
-means that the reader is to be cut.
+together with all other outboxes by their ``backlog``, as soon as it is more than ``OWN``. A frame
+that is not taken within the deadline means that the reader is to be cut.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from supersoniq.adapters.asgi import Send
 from supersoniq.adapters.http.answers import SMALL
-from supersoniq.adapters.http.backlog import Backlog
+from supersoniq.adapters.http.backlog import OWN, Backlog, Place
 from supersoniq.adapters.http.deadlines import Deadlines
 
 __all__ = ["Outbox"]
@@ -62,12 +62,15 @@ class Outbox:
         """Have a frame sent. Whoever may put many waits for ``room`` before each."""
         if self._broken:
             return
-        little = self._size <= SMALL
         self._frames.append(frame)
-        self._size += len(frame)
-        self.backlog.size += len(frame)
-        if little and self._size > SMALL:
-            self.backlog.holds(self)
+        before = self._size
+        self._size = size = before + len(frame)
+        if size > OWN:
+            if before > OWN:
+                self.backlog.take(size - before)
+            else:
+                self.backlog.take(size)
+                self.backlog.holds(self)
         self._filled.set()
 
     @property
@@ -78,6 +81,12 @@ class Outbox:
         if self._size < SMALL:
             return self._size >= self._limit
         return self._size >= self.backlog.share(self._limit)
+
+    def takes(self, place: Place | None) -> bool:
+        """Whether a frame should be put here now. One with a place has waited for its share."""
+        if place is None:
+            return not self.full
+        return self._size < self._limit and len(self._frames) < MOST
 
     @property
     def space(self) -> int:
@@ -113,9 +122,7 @@ class Outbox:
         """Nothing is sent any more, and nothing waits."""
         self._broken = True
         self._empty.set()
-        self.backlog.rests(self)
-        self.backlog.taken(self._size)
-        self._size = 0
+        self._taken(self._size)
         self._frames.clear()
 
     async def flushed(self) -> None:
@@ -134,13 +141,21 @@ class Outbox:
         size, sent = len(frame), self._send(self._message(frame))
         del frame  # a text was made of it, and it may be large
         await sent
-        if self._broken:
-            return
-        held = self._size > SMALL
+        if not self._broken:
+            self._taken(size)
+
+    def _taken(self, size: int) -> None:
+        """So many bytes wait no more."""
+        before = self._size
         self._size -= size
-        self.backlog.taken(size)
-        if held:
-            (self.backlog.holds if self._size > SMALL else self.backlog.rests)(self)
+        if before <= OWN:
+            return
+        if self._size > OWN:
+            self.backlog.holds(self)
+            self.backlog.leave(size)
+        else:
+            self.backlog.rests(self)
+            self.backlog.leave(before)
 
     def _message(self, frame: bytes) -> dict[str, Any]:
         if self._text:

@@ -3,7 +3,8 @@
 **Credit** is how many deliveries a subscriber may have that it has not settled. The server never
 leases more than that on its behalf, and leases on as deliveries are settled. What one look takes
 is also bounded by bytes, and nothing is leased while what was leased before cannot be sent. What
-was leased and finds no room after all goes back to the queue, lest it wait here.
+was leased and finds no room after all goes back to the queue, lest it wait here; when there is a
+place for it, there is one look that does not wait.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from supersoniq.adapters.http.backlog import Place
 from supersoniq.adapters.http.wire import Encoding
 from supersoniq.adapters.ws.frames import Deliver
 from supersoniq.core.errors import Closed, SupersoniqError
@@ -26,7 +28,9 @@ __all__ = ["Work"]
 log = logging.getLogger("supersoniq.ws")
 
 CHUNK = 256 * 1024
-"""Bytes of content in one frame, unless a single message is larger."""
+"""Bytes of one frame, about, unless a single message is larger."""
+FIELDS = 400
+"""Bytes of a message that are not its content, about."""
 BATCH = 1024 * 1024
 """Bytes of content in one look."""
 PAUSE = 0.2, 5.0
@@ -83,17 +87,14 @@ class Work:
             SupersoniqError: the store will not have it.
         """
         pause, longest = PAUSE
+        wanted, outbox = 0, self._session.outbox
         while True:
-            limit = await self._room()
             try:
-                batch = await self._session.own.take(
-                    self._queue,
-                    limit,
-                    recipient=self._recipient,
-                    duration=self._duration,
-                    wait=None,
-                    max_bytes=min(BATCH, self._session.outbox.space),
-                )
+                if wanted:
+                    with await outbox.backlog.place(wanted, outbox) as place:
+                        wanted = await self._look(self._free(), place)
+                else:
+                    wanted = await self._look(await self._room())
             except Closed:
                 raise
             except SupersoniqError as error:
@@ -104,10 +105,28 @@ class Work:
                 pause = min(pause * 2, longest)
                 continue
             pause = PAUSE[0]
-            wanted = self._deliver(batch.leases)
-            del batch
-            await self._session.outbox.backlog.vacancy(wanted)
             await asyncio.sleep(0)  # a store that never waits must not keep the others waiting
+
+    async def _look(self, limit: int, place: Place | None = None) -> int:
+        """Deliver up to so many, once there are some; gives bytes for which there was no room.
+
+        In a place of its own it does not wait for any.
+        """
+        if limit <= 0 or not self._session.outbox.takes(place):
+            return 0
+        batch = await self._session.own.take(
+            self._queue,
+            limit,
+            recipient=self._recipient,
+            duration=self._duration,
+            wait=None if place is None else 0,
+            max_bytes=min(BATCH, self._session.outbox.space),
+        )
+        return self._deliver(batch.leases, place)
+
+    def _free(self) -> int:
+        """How many to ask for now."""
+        return min(self.credit - self.unsettled, self._session.limits.max_batch)
 
     async def _room(self) -> int:
         """How many to ask for, once it may be some."""
@@ -116,24 +135,25 @@ class Work:
                 self._changed.clear()
                 await self._changed.wait()
             await self._session.outbox.room()
-            room = self.credit - self.unsettled
-            if room > 0:
-                return min(room, self._session.limits.max_batch)
+            if (free := self._free()) > 0:
+                return free
 
-    def _deliver(self, leases: Sequence[Lease]) -> int:
+    def _deliver(self, leases: Sequence[Lease], place: Place | None) -> int:
         """Send what there is room for, release the rest; gives bytes for which there was none."""
         session = self._session
+        outbox, backlog = session.outbox, session.outbox.backlog
         # The credit may have become smaller while they were on their way.
         most = min(len(leases), max(self.credit - self.unsettled, 0))
         sent = 0
         try:
-            while sent < most and not session.outbox.full:
-                chunk = _chunk(leases[sent:most])
-                size = sum(len(lease.record.content) for lease in chunk)
-                if not session.outbox.backlog.fits(size):
+            while sent < most and outbox.takes(place):
+                chunk = _chunk(leases[sent:most], backlog.frame(CHUNK))
+                size = sum(map(_size, chunk))
+                if not backlog.admits(size, place):
                     return size
                 self._send(chunk)
                 sent += len(chunk)
+                place = None  # it is for one frame
             return 0
         finally:
             session.engine.release_soon(leases[sent:])
@@ -147,11 +167,16 @@ class Work:
         self.unsettled += len(told)
 
 
-def _chunk(leases: Sequence[Lease]) -> Sequence[Lease]:
-    """As many as one frame takes, at least one."""
+def _chunk(leases: Sequence[Lease], most: int) -> Sequence[Lease]:
+    """As many as one frame of so many bytes takes, at least one."""
     size = 0
     for count, lease in enumerate(leases):
-        size += len(lease.record.content)
-        if count and size > CHUNK:
+        size += _size(lease)
+        if count and size > most:
             return leases[:count]
     return leases
+
+
+def _size(lease: Lease) -> int:
+    """About the bytes that a delivery takes."""
+    return FIELDS + len(lease.record.content)
