@@ -22,6 +22,7 @@ from h2.settings import SettingCodes
 from supersoniq.servers.h1_websocket import Protocol as WebSockets
 from supersoniq.servers.h2.limits import Limits
 from supersoniq.servers.negotiate import ALPN, Negotiator, prepare
+from tests import steady
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -122,10 +123,8 @@ async def serving(
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a test, in the loop in which uvicorn would."""
-    factory = uvicorn.Config(None).get_loop_factory()  # type: ignore[arg-type]
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main())
+    """Run a test in the loop in which uvicorn would, with a clock that stalls do not move."""
+    return steady.run(main(), steady.SteadyUv)
 
 
 class Answer:

@@ -55,14 +55,16 @@ async def beside(server: Running, bound: int = 8 * MIB, worst: float = 2.0) -> A
         tracemalloc.start()
         slowest, count = 0.0, 0
         stop = False
+        loop = asyncio.get_running_loop()
 
         async def ask() -> None:
             nonlocal slowest, count
             while not stop:
-                begun = time.perf_counter()
+                begun, worked = loop.time(), time.process_time()
                 answer = await honest.get("/honest", method="POST", body=b"x")
                 assert answer.status == 200
-                slowest = max(slowest, time.perf_counter() - begun)
+                # Who keeps it waiting waits as well, or works: what a busy machine does is neither.
+                slowest = max(slowest, loop.time() - begun, time.process_time() - worked)
                 count += 1
                 honest.answers.clear()
                 await asyncio.sleep(0.002)
@@ -92,7 +94,7 @@ async def rudely(server: Running, act: Callable[[Client], Awaitable[None]]) -> C
             await act(one)
         except ConnectionError:
             pass
-        await asyncio.wait_for(one.lost.wait(), 10)
+        await asyncio.wait_for(one.lost.wait(), 30)
         return one
 
 

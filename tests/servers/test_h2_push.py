@@ -197,8 +197,9 @@ def test_a_client_may_change_its_mind() -> None:
             number = one.request("/events")
             await until(lambda: one.pushed and one.pushed[0].done.is_set())
             one.h2.update_settings({SettingCodes.ENABLE_PUSH: 0})
+            one.h2.ping(b"heard it")
             one.flush()
-            await asyncio.sleep(0.05)
+            await until(lambda: one.pongs)
             go.set()
             assert (await one.answer(number)).body == b"False"
             assert len(one.pushed) == 1

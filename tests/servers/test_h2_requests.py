@@ -285,7 +285,7 @@ def test_a_client_that_leaves_is_told_at_once() -> None:
             async with client(server) as one:
                 numbers = [one.request() for _ in range(10)]
                 for number in numbers:
-                    await asyncio.wait_for(one.answers[number].head.wait(), 5)
+                    await asyncio.wait_for(one.answers[number].head.wait(), 30)
                 for number in numbers[:5]:
                     one.h2.reset_stream(number, 8)
                 one.flush()
@@ -313,7 +313,7 @@ def test_an_app_that_never_looks_is_stopped_in_the_end() -> None:
             async with client(server) as one:
                 number = one.request()
                 await until(lambda: len(one.answers[number].body) > 10_000)
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), 30)
 
     run(main)
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from dataclasses import replace
 
 from wsproto.events import CloseConnection
 
-from tests.servers.http2 import Receive, Running, Scope, Send, client, run, say, serving, until
+from tests.servers.http2 import (
+    LIMITS,
+    Receive,
+    Running,
+    Scope,
+    Send,
+    client,
+    run,
+    say,
+    serving,
+    until,
+)
 from tests.servers.test_h2_websocket import websocket
 
 
@@ -27,12 +38,12 @@ def test_what_has_begun_ends_and_what_is_new_is_refused() -> None:
             number = one.request("/slow", "POST", end=False)
             await until(lambda: server.tasks)
             stop(server)
-            await asyncio.sleep(0.3)
+            await until(lambda: one.goaway is not None)
             assert (await one.get("/new")).reset == 7
             await one.upload(number, b"the rest")
             go.set()
             assert (await one.answer(number)).body == b"done"
-            await asyncio.wait_for(one.lost.wait(), 3)
+            await asyncio.wait_for(one.lost.wait(), 30)
 
     run(main)
 
@@ -63,16 +74,17 @@ def test_streams_of_every_kind_end_within_the_grace() -> None:
             two.request("/large")
             async with websocket(one) as ws:
                 await until(lambda: server.tasks == 3)
-                begun = time.perf_counter()
+                clock = asyncio.get_running_loop().time
+                begun = clock()
                 stop(server)
                 closed = await ws.receive()
                 assert isinstance(closed, CloseConnection)
                 assert closed.code == 1012
-            await asyncio.wait_for(idle.lost.wait(), 1)
+            await asyncio.wait_for(idle.lost.wait(), 30)
             assert idle.goaway == 0
-            await until(lambda: server.tasks == 0, 5)
+            await until(lambda: server.tasks == 0)
             assert (await one.answer(held)).reset == 8
-            assert time.perf_counter() - begun < 9
+            assert clock() - begun < 9
 
     run(main)
 
@@ -82,15 +94,13 @@ def test_an_unfinished_hello_does_not_hold_it_up() -> None:
 
     async def main() -> None:
         async with (
-            serving(app, grace=5) as server,
+            serving(app, grace=600, limits=replace(LIMITS, head_timeout=600)) as server,
             client(server, raw=True),
             client(server, raw=True) as two,
         ):
             two.writer.write(b"PRI * HT")
-            await asyncio.sleep(0.05)
-            begun = time.perf_counter()
+            await until(lambda: len(server.server.server_state.connections) == 2)
             stop(server)
-            await until(lambda: not server.server.server_state.connections, 2)
-            assert time.perf_counter() - begun < 4.5
+            await until(lambda: not server.server.server_state.connections)
 
     run(main)

@@ -55,7 +55,7 @@ def test_200_mib_for_a_client_that_grants_no_window(secure: bool) -> None:
         ):
             numbers = [one.request("/large") for _ in range(50)]
             for number in numbers:
-                assert (await one.answer(number, 5)).reset == 8  # the deadline, and that stream
+                assert (await one.answer(number)).reset == 8  # the deadline, and that stream
             assert not any(one.answers[number].body for number in numbers)
             # No window is nobody else's concern, not even on the same connection.
             assert not one.lost.is_set()
@@ -173,14 +173,15 @@ def test_clients_that_vanish_while_they_stall() -> None:
         await send({"type": "http.response.body", "body": large})
 
     async def main() -> None:
-        async with serving(app) as server, beside(server, 20 * MIB):
+        limits = replace(LIMITS, send_timeout=60)  # nobody waits for that
+        async with serving(app, limits=limits) as server, beside(server, 20 * MIB):
             for _ in range(20):
                 async with client(server, {4: 1000}) as one:
                     for _ in range(10):
                         one.request("/large")
                     await until(lambda one=one: len(one.answers) == 10)  # type: ignore[misc]
                     await asyncio.sleep(0.005)
-            await until(lambda: server.tasks <= 1, 1)
+            await until(lambda: server.tasks <= 1)
 
     run(main)
 
@@ -201,7 +202,7 @@ def test_a_client_that_gives_no_sign_of_life_is_cut() -> None:
             assert not ended.is_set()
             assert one.pump is not None
             one.pump.cancel()
-            await asyncio.wait_for(ended.wait(), 2)
+            await asyncio.wait_for(ended.wait(), 30)
 
     run(main)
 
@@ -211,7 +212,7 @@ def test_a_connection_that_is_not_used_is_closed() -> None:
         limits = replace(LIMITS, idle_timeout=0.2)
         async with serving(echo, limits=limits) as server, client(server) as one:
             assert (await one.get()).status == 200
-            await asyncio.wait_for(one.lost.wait(), 2)
+            await asyncio.wait_for(one.lost.wait(), 30)
             assert one.goaway == 0
 
     run(main)

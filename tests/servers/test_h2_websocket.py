@@ -14,7 +14,18 @@ from h2.settings import SettingCodes
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from tests.servers.http2 import LIMITS, Client, Receive, Running, Scope, Send, client, run, serving
+from tests.servers.http2 import (
+    LIMITS,
+    Client,
+    Receive,
+    Running,
+    Scope,
+    Send,
+    client,
+    run,
+    serving,
+    until,
+)
 
 told: list[dict[str, Any]] = []
 
@@ -69,7 +80,7 @@ class Socket:
     async def receive(self) -> Event:
         answer = self.one.answers[self.number]
         whole: Any = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 for event in self.frames.events():
                     if isinstance(event, TextMessage | BytesMessage):
@@ -147,7 +158,7 @@ def test_the_server_closes() -> None:
             await ws.send(TextMessage("bye"))
             assert await ws.receive() == CloseConnection(4000, "you said so")
             await one.answer(ws.number)
-            assert server.tasks == 0
+            await until(lambda: not server.tasks)
 
     run(main)
 
@@ -173,9 +184,7 @@ def test_the_client_vanishes() -> None:
                 await ws.receive()
                 one.h2.reset_stream(ws.number, 8)
                 one.flush()
-            async with asyncio.timeout(5):
-                while server.tasks:  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
+            await until(lambda: not server.tasks)
             assert told[-1]["code"] == 1006
             assert (await one.get()).body == b"ok"
 
@@ -212,7 +221,7 @@ def test_frames_that_are_too_much(frame: bytes, code: int) -> None:
                 await one.answer(ws.number)
             assert told[-1]["code"] == code
             assert (await one.get()).body == b"ok"
-            assert server.tasks == 0
+            await until(lambda: not server.tasks)
 
     run(main)
 

@@ -13,6 +13,7 @@ import pytest
 from wsproto import events as ws
 
 from supersoniq.servers.h3 import credit
+from tests import steady
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
 
 MIB = 1024 * 1024
@@ -114,7 +115,7 @@ def test_an_app_that_does_not_read_50_mib(tmp_path: Path, kind: str) -> None:
             await until(lambda: app.taken > 1 * MIB)
             assert held(server) <= server.limits.window
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_client_that_does_not_read_50_mib(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_client_that_does_not_read_50_mib(tmp_path: Path) -> None:
             assert client.answer(stream_id).reset == 0x107
             await until(lambda: app.ends.count("StreamLost") == 1)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_slow_reader_gets_it_all(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_slow_reader_gets_it_all(tmp_path: Path) -> None:
             answer = await one.request("GET", "/")
             assert len(answer.content) == 2 * MIB
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_many_tiny_frames_open_no_more_than_they_should(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_many_tiny_frames_open_no_more_than_they_should(tmp_path: Path) -> None:
             answer = await client.answer(stream_id).wait(10)
             assert (answer.status, app.taken) == (200, 20_000)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_vanished_clients_leave_nothing(tmp_path: Path) -> None:
@@ -186,16 +187,15 @@ def test_vanished_clients_leave_nothing(tmp_path: Path) -> None:
                     # It hangs: nothing arrives here any more, and it does not say that it goes.
                     client.transmit()
                     client._transport = Nowhere()  # type: ignore[assignment]
-                await asyncio.sleep(0.2)
+                await until(lambda: len(asyncio.all_tasks()) >= before + 10)
                 assert server.connections == 5
-                assert len(asyncio.all_tasks()) >= before + 10
             app.go.set()
-            await until(lambda: server.connections == 0, 10)
+            await until(lambda: server.connections == 0)
             await until(lambda: len(asyncio.all_tasks()) <= before)
             assert len(app.ends) == 10
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_silent_clients_with_open_requests_are_kept(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_silent_clients_with_open_requests_are_kept(tmp_path: Path) -> None:
                 await until(lambda: client.ended is not None)  # with nothing to wait for
             await until(lambda: server.connections == 0)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_request_counts_until_its_app_has_ended(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_request_counts_until_its_app_has_ended(tmp_path: Path) -> None:
             stubborn.set()
             assert (await client.request("GET", "/honest")).status == 200
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_long_life_leaves_no_trace(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_long_life_leaves_no_trace(tmp_path: Path) -> None:
             assert len(server._listener._by_id) <= 12  # type: ignore[union-attr]
             assert client.ended is None
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_aioquic_still_asks_where_we_answer() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from supersoniq.servers.h3.protocol import Protocol
+from tests import steady
 from tests.servers.h3_client import Client, honest, serving, visiting
 from tests.servers.h3_rude import (
     GET,
@@ -59,7 +60,7 @@ def test_broken_framing_costs_its_connection_at_most(tmp_path: Path) -> None:
                     await asyncio.sleep(0.02)
                     await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_frames_that_are_unknown_or_endless_fill_nothing(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_frames_that_are_unknown_or_endless_fill_nothing(tmp_path: Path) -> None
             assert (await client.request("GET", "/")).status == 200
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_noise_on_the_socket(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_noise_on_the_socket(tmp_path: Path) -> None:
             assert server.connections == 0
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_noise_on_streams(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_noise_on_streams(tmp_path: Path) -> None:
                         await asyncio.sleep(0)
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_noise_in_place_of_packets(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_noise_in_place_of_packets(tmp_path: Path) -> None:
             client._transport = transport
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_nothing_ends_the_listener(
@@ -179,7 +180,7 @@ def test_nothing_ends_the_listener(
             monkeypatch.undo()
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
     assert any("ZeroDivisionError" in record.getMessage() for record in caplog.records)
     caplog.clear()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
+from tests import steady
 from tests.servers.h3_client import Fields, honest, request_head, serving, visiting
 from tests.servers.h3_rude import GET, app, without
 
@@ -61,7 +61,7 @@ def test_a_bad_head_costs_its_stream_only(tmp_path: Path) -> None:
                 assert client.ended is None
                 await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 @pytest.mark.parametrize("length", [b"3", b"9"])
@@ -79,4 +79,4 @@ def test_a_length_that_is_not_kept(tmp_path: Path, length: bytes) -> None:
             assert (await client.request("GET", "/")).status == 200
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests import steady
 from tests.servers.h3_client import Answer, request_head, serving, until, visiting
 
 
@@ -38,7 +39,7 @@ def test_requests_and_answers(tmp_path: Path) -> None:
             empty = await client.request("GET", "/")
             assert (empty.status, empty.content) == (200, b"")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_what_an_app_is_told(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_what_an_app_is_told(tmp_path: Path) -> None:
             assert scope["server"] == ("127.0.0.1", server.port)
             assert scope["client"][0] == "127.0.0.1"
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_head_and_trailers_and_pieces(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_head_and_trailers_and_pieces(tmp_path: Path) -> None:
             head = await client.request("HEAD", "/")
             assert (head.status, head.content) == (200, b"")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_trailers_of_a_request_are_taken_and_dropped(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_trailers_of_a_request_are_taken_and_dropped(tmp_path: Path) -> None:
             answer = await client.answer(stream_id).wait()
             assert (answer.status, answer.content) == (200, b"body")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_an_app_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -123,7 +124,7 @@ def test_an_app_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
                 assert broken.reset == 0x102
             assert (await client.request("GET", "/honest")).status == 200
 
-    asyncio.run(main())
+    steady.run(main())
     failures = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(failures) == 3
 
@@ -149,7 +150,7 @@ def test_the_app_learns_at_once_that_its_client_has_left(tmp_path: Path) -> None
             return stream_id, client.answer(stream_id)
 
         async def told(path: str) -> None:
-            await until(lambda: path in ends, 2)
+            await until(lambda: path in ends)
 
         async with serving(app, tmp_path) as server:
             before = len(asyncio.all_tasks())
@@ -164,11 +165,10 @@ def test_the_app_learns_at_once_that_its_client_has_left(tmp_path: Path) -> None
                 await told("/stopped")
                 await begun(client, "/left", True)
             await told("/left")
-            await asyncio.sleep(0.01)
-            assert len(asyncio.all_tasks()) == before
+            await until(lambda: len(asyncio.all_tasks()) == before)
             assert server.connections <= 1
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_an_answer_before_the_body_harms_nobody(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_answer_before_the_body_harms_nobody(tmp_path: Path) -> None:
             answer = await client.answer(stream_id).wait()
             assert (answer.status, answer.content) == (413, b"much")
             assert answer.reset is None
-            await until(lambda: answer.stopped is not None, 5)
+            await until(lambda: answer.stopped is not None)
             assert answer.stopped == 0x100
             # Bytes that were on their way, or come from a client that does not listen.
             client.never_stop()
@@ -199,7 +199,7 @@ def test_an_answer_before_the_body_harms_nobody(tmp_path: Path) -> None:
             client.send(other, b"", end=True)
             assert (await client.request("GET", "/")).status == 200
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_client_that_is_asked_to_stop_gets_its_answer_all_the_same(tmp_path: Path) -> None:
@@ -219,4 +219,4 @@ def test_a_client_that_is_asked_to_stop_gets_its_answer_all_the_same(tmp_path: P
                 assert (answer.status, answer.reset) == (413, None)
                 assert answer.content == b"x" * size
 
-    asyncio.run(main())
+    steady.run(main())

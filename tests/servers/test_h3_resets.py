@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from supersoniq.servers.h3 import H3Server, udp_socket
 from supersoniq.servers.h3.resets import LARGEST, SMALLEST, Resets
+from tests import steady
 from tests.servers.h3_client import Client, honest, serving, until, visiting
 
 HERE = ("127.0.0.1", 8443)
@@ -72,7 +73,7 @@ def test_every_name_of_a_connection_has_the_token_that_it_will_have_again(tmp_pa
                 client.change_connection_id()
             assert len(seen) == 10
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_who_knows_a_connection_of_the_server_before_is_told(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_who_knows_a_connection_of_the_server_before_is_told(tmp_path: Path) -> 
                     assert len({data[:-TOKEN] for data in got}) == 5
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_who_is_not_told(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_who_is_not_told(tmp_path: Path) -> None:
             assert [len(data) for data in got] == [SMALLEST]
             assert (await client.request("GET", "/")).status == 200
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_flood_is_answered_within_bounds(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_flood_is_answered_within_bounds(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
             assert len(got) == 10
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_two_servers_do_not_go_on_for_ever() -> None:

@@ -10,7 +10,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ import trustme
 import supersoniq
 from supersoniq.adapters.http.serve import serve
 from tests.servers.h3_client import request_head, visiting
+from tests.servers.program import said
 
 PROGRAM = """
 import sys
@@ -56,7 +56,9 @@ def test_one_port_number_for_both(tmp_path: Path) -> None:
         trust = ssl.create_default_context(cafile=str(certfile))
         async with (
             visiting(port) as client,
-            httpx.AsyncClient(verify=trust, base_url=f"https://127.0.0.1:{port}") as tcp,
+            httpx.AsyncClient(
+                verify=trust, base_url=f"https://127.0.0.1:{port}", timeout=30
+            ) as tcp,
         ):
             seen = await tcp.get("/health/ready")
             assert seen.headers["alt-svc"] == f'h3=":{port}"; ma=3600'
@@ -74,9 +76,9 @@ def test_one_port_number_for_both(tmp_path: Path) -> None:
     with served(tmp_path, dev=True) as (server, port):
         asyncio.run(main(port))
         server.send_signal(signal.SIGTERM)
-        out, err = server.communicate(timeout=10)
+        out, err = server.communicate(timeout=60)
         assert out == b"over\n"
-        (line,) = err.decode().splitlines()  # what it did about a certificate, and nothing else
+        (line,) = said(err).splitlines()  # what it did about a certificate, and nothing else
         assert re.search(r"made a certificate .* SHA-256 [0-9a-f]{64}", line)
         assert server.returncode == 0
 
@@ -107,35 +109,38 @@ def test_a_client_follows_the_announcement(tmp_path: Path) -> None:
 
 
 def test_a_stop_with_streams_open_on_both_sides(tmp_path: Path) -> None:
-    async def main(server: subprocess.Popen[bytes], port: int) -> float:
+    async def main(server: subprocess.Popen[bytes], port: int) -> None:
         trust = ssl.create_default_context()
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
         async with (
             visiting(port) as client,
-            httpx.AsyncClient(verify=trust, base_url=f"https://127.0.0.1:{port}") as tcp,
+            httpx.AsyncClient(
+                verify=trust, base_url=f"https://127.0.0.1:{port}", timeout=30
+            ) as tcp,
             tcp.stream("GET", "/queues/default/events") as over_tcp,
         ):
             over_udp = client.open(request_head("GET", "/queues/default/events"), end=True)
             await client.answer(over_udp).until(b"event: start")
             body = json.dumps({"wait": 30}).encode()
             poll = asyncio.ensure_future(client.request("POST", "/queues/default/leases", body))
-            await asyncio.sleep(0.2)
-            begun = time.monotonic()
+            await asyncio.sleep(0)
+            # What came before this on the same connection is there when this is answered.
+            assert (await client.request("GET", "/health/live")).status == 200
             server.send_signal(signal.SIGTERM)
             assert b"event: start" in await over_tcp.aread()
             assert (await client.answer(over_udp).wait()).reset is None
             assert (await poll).content == b"[]"
-            return begun
 
-    with served(tmp_path, dev=True) as (server, port):
-        begun = asyncio.run(main(server, port))
-        assert server.wait(10) == 0
-        assert time.monotonic() - begun < 9
+    with served(tmp_path, dev=True, grace=600) as (server, port):
+        asyncio.run(main(server, port))
+        assert server.wait(60) == 0
 
 
 def test_udp_can_be_left_alone(tmp_path: Path) -> None:
     async def main(port: int) -> None:
-        async with httpx.AsyncClient(verify=False, base_url=f"https://127.0.0.1:{port}") as tcp:
+        async with httpx.AsyncClient(
+            verify=False, base_url=f"https://127.0.0.1:{port}", timeout=30
+        ) as tcp:
             seen = await tcp.get("/health/ready")
             assert seen.status_code == 200
             assert "alt-svc" not in seen.headers

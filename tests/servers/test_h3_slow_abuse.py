@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from tests import steady
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
 from tests.servers.h3_rude import app
 
@@ -31,7 +32,7 @@ def test_heads_that_do_not_come_end_their_streams(tmp_path: Path) -> None:
             assert not connection._heads
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_connection_that_is_not_used_is_closed_however_lively_it_is(tmp_path: Path) -> None:
@@ -54,4 +55,4 @@ def test_a_connection_that_is_not_used_is_closed_however_lively_it_is(tmp_path: 
             await until(lambda: server.connections == 0)
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())

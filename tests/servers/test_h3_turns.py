@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from supersoniq.servers.h3 import H3Server
 from supersoniq.servers.h3.inbox import Inbox
 from supersoniq.servers.h3.listener import SHARE, TURN
+from tests import steady
 from tests.servers.h3_client import honest, serving, until, visiting
 from tests.servers.h3_rude import app, connection_of
 from tests.servers.test_turns import turning
@@ -79,7 +79,7 @@ def test_a_flood_of_datagrams_holds_no_other_connection_up(flooder: str, tmp_pat
             assert record.index("other") <= SHARE
             assert turns.most <= TURN
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_what_comes_for_a_connection_that_is_over_is_not_looked_at(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_what_comes_for_a_connection_that_is_over_is_not_looked_at(tmp_path: Pat
             await honest(server)
             assert not names
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_answers_of_a_turn_leave_together(tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_answers_of_a_turn_leave_together(tmp_path: Path) -> None:
             protocol.take([(datagram, ("127.0.0.1", 9))] * SHARE)
             assert sent == 1
 
-    asyncio.run(main())
+    steady.run(main())

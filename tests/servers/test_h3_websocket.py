@@ -8,6 +8,7 @@ from typing import Any
 
 from wsproto import events as ws
 
+from tests import steady
 from tests.servers.h3_client import honest, request_head, serving, until, visiting
 
 
@@ -87,7 +88,7 @@ def test_messages_both_ways(tmp_path: Path) -> None:
             assert app.ends == [(4000, "enough")]
             assert (await client.request("GET", "/")).status == 200
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_the_ways_in_which_it_ends(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_the_ways_in_which_it_ends(tmp_path: Path) -> None:
             assert [code for code, _ in app.ends] == [4001, 1002, 1002, 1005, 1006, 1006]
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_message_that_is_too_large_is_cut_while_it_arrives(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_message_that_is_too_large_is_cut_while_it_arrives(tmp_path: Path) -> 
                 assert (await client.request("GET", "/")).status == 200
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_websocket_that_nobody_reads_stalls_nobody(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_a_websocket_that_nobody_reads_stalls_nobody(tmp_path: Path) -> None:
                 await honest(server)
             hold.set()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_plain_connect_is_not_for_us(tmp_path: Path) -> None:
@@ -209,4 +210,4 @@ def test_plain_connect_is_not_for_us(tmp_path: Path) -> None:
             assert (await client.answer(stream_id).wait()).status == 501
             assert (await client.request("GET", "/")).status == 200
 
-    asyncio.run(main())
+    steady.run(main())

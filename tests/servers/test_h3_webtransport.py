@@ -12,6 +12,7 @@ from wsproto import events as ws
 import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.servers.h3.webtransport import NO_SESSION, error_code
+from tests import steady
 from tests.servers.h3_client import Client, honest, serving, until, visiting
 from tests.servers.test_h3_websocket import Echo
 
@@ -46,7 +47,7 @@ def test_the_protocols_of_a_session_are_subprotocols_of_its_streams(tmp_path: Pa
             await refused.answer.wait()
             assert refused.answer.reset == error_code(400)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_streams_of_a_session_are_websockets(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_streams_of_a_session_are_websockets(tmp_path: Path) -> None:
             assert (await client.request("GET", "/")).status == 200
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_what_is_declined(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_what_is_declined(tmp_path: Path) -> None:
             assert client.ended is None
             await honest(server)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_an_app_that_does_not_read_a_stream(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_an_app_that_does_not_read_a_stream(tmp_path: Path) -> None:
             await honest(server)
             hold.set()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_session_leaves_with_its_connection(tmp_path: Path) -> None:
@@ -169,4 +170,4 @@ def test_a_session_leaves_with_its_connection(tmp_path: Path) -> None:
             await until(lambda: len(app.ends) == 3)
             await until(lambda: len(asyncio.all_tasks()) <= before)
 
-    asyncio.run(main())
+    steady.run(main())

@@ -127,8 +127,8 @@ def test_who_says_nothing_is_cut() -> None:
         async with serving(app, limits=limits) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             await until(lambda: server.server.server_state.connections)
-            assert await asyncio.wait_for(reader.read(), 2) == b""
-            assert not server.server.server_state.connections
+            assert await asyncio.wait_for(reader.read(), 30) == b""
+            await until(lambda: not server.server.server_state.connections)
             writer.close()
 
     run(main)
@@ -189,7 +189,7 @@ def test_http_1_1_throws_away_what_comes_after_an_early_answer(much: bool) -> No
                     await writer.drain()
                 if much:
                     with contextlib.suppress(ConnectionError):
-                        assert await asyncio.wait_for(reader.read(), 5) == b""
+                        assert await asyncio.wait_for(reader.read(), 30) == b""
                     break
             writer.transport.abort()
 

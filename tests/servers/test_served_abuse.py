@@ -25,6 +25,7 @@ def told(results: list[Result]) -> list[str]:
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(600)  # a dozen attacks, one after the other
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_the_worst_of_them_harm_nobody(tmp_path: Path) -> None:
     attacks = [each for each in ATTACKS if not each.patient and each.name in WORST | SOCKETS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 import supersoniq
 from tests.servers import guests
 from tests.servers.guests import POLITE, QUIC, RUDE, RUDE_QUIC, TLS, Guest
-from tests.servers.http2 import run
+from tests.servers.http2 import Running, run
 from tests.servers.program import running
 
 CUT = "did not end within the grace time: cut"
@@ -30,6 +30,16 @@ async def nothing_is_held(folder: Path) -> None:
         for name in ("q", "large"):
             stats = await broker.queue(name).stats()
             assert (stats.leased, stats.dead) == (0, 0)
+
+
+async def nobody_is_let_in(server: Running) -> None:
+    """Wait until it does not listen any more."""
+    async with asyncio.timeout(30):
+        with suppress(ConnectionRefusedError):
+            while True:
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.transport.abort()
+                await asyncio.sleep(0.02)
 
 
 def cases(*kinds: Guest) -> list[object]:
@@ -52,7 +62,7 @@ def visit(folder: Path, secure: bool, grace: int, *kinds: Guest, then: int = 0) 
                     await inside.enter_async_context(kind(server))
                 server.signal()
                 if then:
-                    await asyncio.sleep(0.5)  # the first one has come
+                    await nobody_is_let_in(server)  # the first one has come
                     server.signal(then)
                 code = await server.over()
                 assert code == 0, server.told

@@ -146,7 +146,12 @@ def test_what_waits_over_http_2_has_a_small_window_and_then_a_large_one() -> Non
             windows = [one.h2.local_flow_control_window(number) for number in begun]
             assert windows == [Limits().first_window] * 50
             sending = [asyncio.ensure_future(one.upload(number, BODY)) for number in begun]
-            await asyncio.sleep(0.1)
+            await until(
+                lambda: {one.h2.local_flow_control_window(number) for number in begun} == {0}
+            )
+            one.h2.ping(b"and then")
+            one.flush()
+            await until(lambda: one.pongs)  # all of it has arrived, and opens no window
             assert {one.h2.local_flow_control_window(number) for number in begun} == {0}
             taken.set()
             await asyncio.gather(*sending)
