@@ -189,8 +189,8 @@ def test_time_spent_waiting_is_not_counted() -> None:
 def test_who_dawdles_while_others_wait_is_given_up_and_nobody_else(drip: int) -> None:
     async def main() -> None:
         loop, moved = asyncio.get_running_loop(), 0.0
-        real = loop.time
-        loop.time = lambda: real() + moved  # type: ignore[method-assign]
+        begun = loop.time()
+        loop.time = lambda: begun + moved  # type: ignore[method-assign]
         async with supersoniq.connect("memory://") as broker:
             app = create_app(broker, max_arriving=400 * KIB)
             dawdler = Upload(app, 100 * KIB, piece=drip or 16 * KIB)

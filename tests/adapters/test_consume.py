@@ -133,13 +133,21 @@ def test_an_answer_has_a_largest_size(visit: Visit) -> None:
     asyncio.run(main())
 
 
+async def waiting(broker: supersoniq.Broker, count: int) -> None:
+    """Until so many wait for messages; when none does, nothing is leased for them any more."""
+    async with asyncio.timeout(20):
+        rooms = broker.engine._rooms
+        while sum(len(room._waiters) for room in rooms.values()) != count or (  # noqa: ASYNC110
+            rooms and not count
+        ):
+            await asyncio.sleep(0.002)
+
+
 async def settled(queue: supersoniq.Queue) -> supersoniq.QueueStats:
-    """The figures once nothing is leased, or after a while."""
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        stats = await queue.stats()
-        if not stats.leased:
-            break
+    """The figures once nothing is leased."""
+    async with asyncio.timeout(20):
+        while (stats := await queue.stats()).leased:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
     return stats
 
 
@@ -157,11 +165,12 @@ def test_a_client_that_leaves_a_long_poll_takes_nothing(url: str, serving: Servi
                         b"content-type: application/json\r\n"
                         b"content-length: %d\r\n\r\n%s" % (len(body), body)
                     )
-                await asyncio.sleep(0.05)
+                await waiting(broker, 10)
                 for client in clients:
                     client.close()
                 # Right into the farewell: the server has not even seen it.
                 await queue.publish_many(["a", "b", "c"])
+                await waiting(broker, 0)
                 stats = await settled(queue)
                 assert (stats.leased, stats.ready) == (0, 3)
                 for delivery in await queue.get_many(100, 0):

@@ -27,7 +27,7 @@ class Stream:
         self._lines = answer.aiter_lines()
 
     async def line(self) -> str:
-        return await asyncio.wait_for(anext(self._lines), 5)
+        return await asyncio.wait_for(anext(self._lines), 20)
 
     async def frame(self) -> Frame:
         """The next server-sent event that is more than a comment."""
@@ -65,7 +65,7 @@ def test_server_sent_events(url: str, serving: Serving) -> None:
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             await client.put("/queues/q")
             path = "/queues/q/events?kinds=published,leased&content=base64"
@@ -95,7 +95,7 @@ def test_json_lines_and_signs_of_life(url: str, serving: Serving) -> None:
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker, keep_alive=0.05)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             path = "/queues/default/events"
             async with listening(client, path, "application/x-ndjson") as stream:
@@ -127,7 +127,7 @@ def test_resuming(url: str, serving: Serving) -> None:
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             path = "/queues/default/events"
             async with listening(client, path) as stream:
@@ -159,7 +159,7 @@ def test_resuming_too_late_is_told_by_a_gap(url: str, serving: Serving) -> None:
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             path = "/queues/default/events"
             async with listening(client, path) as stream:
@@ -183,7 +183,7 @@ def test_a_deleted_queue_and_a_closed_broker_end_the_stream(url: str, serving: S
         broker = await supersoniq.connect(url).open()
         async with (
             serving(create_app(broker)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             await client.put("/queues/q")
             async with listening(client, "/queues/q/events") as stream:
@@ -193,7 +193,7 @@ def test_a_deleted_queue_and_a_closed_broker_end_the_stream(url: str, serving: S
             async with listening(client, "/queues/default/events") as stream:
                 await stream.frame()
                 await broker.close()
-                assert await asyncio.wait_for(stream.ends(), 5)
+                assert await asyncio.wait_for(stream.ends(), 20)
             answer = await client.get("/queues/default/events")
             assert (answer.status_code, answer.json()["code"]) == (503, "closed")
 
@@ -205,7 +205,7 @@ def test_a_queue_deleted_under_its_watcher(url: str, serving: Serving) -> None:
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker, keep_alive=0.1)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             await client.put("/queues/q")
             async with listening(client, "/queues/q/events") as stream:
@@ -225,7 +225,7 @@ def test_head_does_not_stream(url: str, serving: Serving) -> None:
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker)) as address,
-            httpx.AsyncClient(base_url=address, timeout=10) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             answer = await client.head("/queues/default/events")
             assert answer.headers["content-type"] == "text/event-stream"

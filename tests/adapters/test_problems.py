@@ -18,6 +18,7 @@ from supersoniq.adapters import create_app
 from supersoniq.adapters.http.deadlines import Deadlines
 from supersoniq.adapters.http.problems import STATUS, problem_of
 from supersoniq.core.errors import error_from_data
+from tests import steady
 
 SAMPLES: dict[str, Any] = {"retry_after": 2.5, "size": 1, "limit": 2, "length": 3, "value": "x"}
 
@@ -139,8 +140,8 @@ def test_deadlines() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(main())
-    asyncio.run(main())  # in another loop
+    steady.run(main())
+    steady.run(main())  # in another loop
 
 
 def test_a_deadline_begins_only_where_something_is_waited_for() -> None:
@@ -195,4 +196,4 @@ def test_a_deadline_begins_only_where_something_is_waited_for() -> None:
             await task
         assert seen == ["ended"]
 
-    asyncio.run(main())
+    steady.run(main())

@@ -22,6 +22,8 @@ import supersoniq
 from supersoniq.adapters import create_app
 from supersoniq.adapters.http.household import SWITCH
 from supersoniq.adapters.http.serve import serve
+from tests import steady
+from tests.servers.program import said
 
 Serving = Callable[..., AbstractAsyncContextManager[str]]
 
@@ -33,7 +35,7 @@ async def talk(address: str, *pieces: bytes) -> bytes:
     for piece in pieces:
         writer.write(piece)
         await writer.drain()
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 20)
     writer.close()
     return answer
 
@@ -57,7 +59,7 @@ def test_a_body_that_does_not_come(url: str, serving: Serving) -> None:
                     for kind in kinds
                 )
             )
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 9  # and not 30
             for answer in answers:
                 assert answer.startswith(b"HTTP/1.1 408 ")
                 assert b"connection: close" in answer
@@ -71,8 +73,8 @@ def test_lines_may_come_slowly_but_each_in_time(url: str, serving: Serving) -> N
     async def main() -> None:
         async with (
             supersoniq.connect(url) as broker,
-            serving(create_app(broker, body_timeout=0.8, line_batch=2)) as address,
-            httpx.AsyncClient(base_url=address) as client,
+            serving(create_app(broker, body_timeout=0.4, line_batch=2)) as address,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
 
             async def lines() -> AsyncIterator[bytes]:
@@ -92,7 +94,7 @@ def test_lines_may_come_slowly_but_each_in_time(url: str, serving: Serving) -> N
             assert b'"published":{"lines":3' in late
             assert (await broker.queue().stats()).published == 8
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_large_body_is_refused_before_it_is_sent(url: str, serving: Serving) -> None:
@@ -100,12 +102,12 @@ def test_a_large_body_is_refused_before_it_is_sent(url: str, serving: Serving) -
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker, max_body=1000)) as address,
-            httpx.AsyncClient(base_url=address) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             host, port = address.removeprefix("http://").split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(head("/messages", "content-length: 1001", "expect: 100-continue"))
-            line = await asyncio.wait_for(reader.readline(), 5)
+            line = await asyncio.wait_for(reader.readline(), 20)
             assert line.startswith(b"HTTP/1.1 413 ")
             writer.close()
             # A client that sends it all the same gets its answer, and can go on.
@@ -185,10 +187,12 @@ def test_a_client_that_reads_nothing_is_dropped(url: str, serving: Serving) -> N
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect((host, int(port)))
             client.sendall(b"GET /queues/default/events HTTP/1.1\r\nhost: x\r\n\r\n")
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(20):
+                while not broker.engine._farewells:  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.01)
             for _ in range(20):
                 await queue.publish(b"x" * 500_000)
-            for _ in range(300):
+            for _ in range(2000):
                 await asyncio.sleep(0.01)
                 if not broker.engine._farewells:
                     break
@@ -214,13 +218,21 @@ def test_serve_ends_at_once_with_clients_waiting(url: str, number: int) -> None:
         assert address.startswith("http://127.0.0.1:")
 
         async def main() -> tuple[httpx.Response, bytes, float]:
-            async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+            async with httpx.AsyncClient(base_url=address, timeout=90) as client:
                 assert (await client.get("/health/ready")).status_code == 200
+                sent = asyncio.Event()
+
+                async def follow(step: str, _: object) -> None:
+                    if step == "http11.receive_response_headers.started":
+                        sent.set()
+
                 poll = asyncio.ensure_future(
-                    client.post("/queues/default/leases", json={"wait": 30})
+                    client.post(
+                        "/queues/default/leases", json={"wait": 60}, extensions={"trace": follow}
+                    )
                 )
+                await sent.wait()  # which is before the stream begins: it is there before that
                 async with client.stream("GET", "/queues/default/events") as stream:
-                    await asyncio.sleep(0.1)
                     begun = time.monotonic()
                     os.kill(server.pid, number)
                     rest = await stream.aread()
@@ -229,11 +241,11 @@ def test_serve_ends_at_once_with_clients_waiting(url: str, number: int) -> None:
         polled, stream, took = asyncio.run(main())
         assert polled.json() == []
         assert b"event: start" in stream
-        server.wait(10)
+        server.wait(30)
         assert took < 8  # the grace is 10
         assert server.returncode == 0
         assert server.stdout.read() == b"over\n"
-        assert server.stderr.read() == b""
+        assert said(server.stderr.read()) == ""
 
 
 def test_serve_raises_what_keeps_it_from_starting(tmp_path: Path) -> None:
@@ -258,7 +270,7 @@ def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path, serving: Ser
         async with (
             supersoniq.connect(url) as broker,
             serving(create_app(broker)) as address,
-            httpx.AsyncClient(base_url=address) as client,
+            httpx.AsyncClient(base_url=address, timeout=20) as client,
         ):
             answer = await client.post("/messages", json={"content": n})
             assert answer.json()["durability"] == "disk"

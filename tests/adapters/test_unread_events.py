@@ -87,9 +87,12 @@ def test_they_wait_for_room_and_miss_nothing(
                     await queue.publish(f"{n:02}" + "x" * (MIB // 2))
             go = asyncio.Event()
             streams = [Stream(app, go, query, b"wait=0") for _ in range(STREAMS)]
+            answers = app.service.answers
+            async with asyncio.timeout(20):
+                while answers.size < MIB:  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.001)
             for _ in range(200):
                 await asyncio.sleep(0.001)
-            answers = app.service.answers
             assert MIB <= answers.size <= 3 * MIB
             assert sum(stream.pending for stream in streams) <= 64 * 1024 * STREAMS
             assert not any(feed._ready for feed in feeds)

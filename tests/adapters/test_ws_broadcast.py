@@ -12,6 +12,7 @@ from websockets.typing import Subprotocol
 
 import supersoniq
 from supersoniq.core.log import CAPACITY
+from tests import steady
 from tests.adapters.sockets import Client, dial, served
 
 
@@ -58,7 +59,7 @@ def test_everybody_is_told_everything(url: str, protocol: str) -> None:
             await events(one, 1)
             assert await two.quiet()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_other_kinds_and_work_beside_it(url: str) -> None:
@@ -86,7 +87,7 @@ def test_other_kinds_and_work_beside_it(url: str) -> None:
             problem = await client.refused("subscribe", mode="broadcast", queue="nowhere")
             assert problem["code"] == "queue-not-found"
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_resuming_says_whether_anything_was_missed(url: str) -> None:
@@ -120,7 +121,7 @@ def test_resuming_says_whether_anything_was_missed(url: str) -> None:
                 told = await client.done("subscribe", mode="broadcast", since=newest, kinds=kinds)
                 assert told["missed"] is True
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_deleted_queue_ends_its_subscription_and_nothing_else(url: str) -> None:
@@ -140,7 +141,7 @@ def test_a_deleted_queue_ends_its_subscription_and_nothing_else(url: str) -> Non
             await client.refused("unsubscribe", subscription=told["subscription"])
             await client.done("ping")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 async def deaf(address: str) -> Any:
@@ -187,7 +188,7 @@ def test_a_slow_reader_is_cut_and_nobody_else_notices(url: str) -> None:
             await reader.done("ping")
             slow.cut()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 @pytest.mark.parametrize("url", ["memory://"])
@@ -209,7 +210,7 @@ def test_a_cut_reader_learns_why_if_it_reads_again(url: str) -> None:
             assert (bye or {}).get("reason") == "slow-reader"
             assert code == 4429
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 @pytest.mark.parametrize("url", ["memory://"])
@@ -236,7 +237,7 @@ def test_who_falls_behind_is_told_of_the_gap(url: str) -> None:
             assert heard
             slow.cut()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 async def events_after(client: Client, content: str, queue: supersoniq.Queue) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -20,6 +19,7 @@ from supersoniq.adapters.access import Origins
 from supersoniq.adapters.ws.codec import CODECS, BadFrame, Unreadable
 from supersoniq.adapters.ws.frames import Ping, Publish, Request
 from supersoniq.core.messages import Entry
+from tests import steady
 from tests.adapters.sockets import dial, served
 
 DEEP = "[" * 65 + "]" * 65
@@ -102,7 +102,7 @@ def test_bad_frames_are_answered_and_change_nothing(url: str, protocol: str) -> 
             assert (await client.done("ping"))["type"] == "ok"
             assert await broker.queues() in ([], ["default"])
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 JSON_REFUSED = [
@@ -187,7 +187,7 @@ def test_refused_and_unreadable_frames_on_the_line(url: str) -> None:
                         )
             assert (await broker.queue().stats()).published == 0
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_wrong_kind_and_too_much(protocol: str, frame: str | bytes, code: in
                 assert (await client.closed())[1] == code
             await other.done("ping")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_text_that_is_no_utf_8() -> None:
@@ -226,7 +226,7 @@ def test_text_that_is_no_utf_8() -> None:
             client.socket.transport.writelines(protocol.data_to_send())
             assert (await client.closed())[1] == 1007
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_limits_of_one_connection(url: str) -> None:
@@ -266,7 +266,7 @@ def test_limits_of_one_connection(url: str) -> None:
                     assert caught.value.rcvd.code == 4429
             await client.done("ping")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_who_says_nothing_is_closed() -> None:
@@ -284,7 +284,7 @@ def test_who_says_nothing_is_closed() -> None:
             assert bye["reason"] == "too-slow"
             await client.done("ping")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_who_may_connect(caplog: pytest.LogCaptureFixture) -> None:
@@ -333,7 +333,7 @@ def test_who_may_connect(caplog: pytest.LogCaptureFixture) -> None:
                 with pytest.raises(supersoniq.InvalidSetting, match="allow_origins"):
                     create_app(broker, allow_origins=bad)  # type: ignore[arg-type]
 
-    asyncio.run(main())
+    steady.run(main())
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
