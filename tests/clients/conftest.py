@@ -12,7 +12,7 @@ from tests.clients.served import Served, make_certificate, served
 @pytest.fixture(scope="session")
 def clear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """HTTP/1.1, HTTP/2 by prior knowledge, and WebSocket."""
-    with served(tmp_path_factory.mktemp("clear"), "--backend", "memory://") as server:
+    with served(tmp_path_factory.mktemp("clear"), "--backend", "memory://", patient=True) as server:
         yield server
 
 
@@ -21,7 +21,8 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The same with TLS, and HTTP/3 beside it."""
     folder = tmp_path_factory.mktemp("tls")
     certificate = make_certificate(folder)
-    with served(folder, *certificate, "--backend", f"sqlite:///{folder}/store.db") as server:
+    store = f"sqlite:///{folder}/store.db"
+    with served(folder, *certificate, "--backend", store, patient=True) as server:
         yield server
 
 

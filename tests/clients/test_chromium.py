@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ import supersoniq.sync
 from tests.clients.browser import browsing
 from tests.clients.served import PATIENCE, Served, needs, served
 from tests.docs.pages import DOCS, blocks
+from tests.ports import free_port
 
 pytestmark = needs("chromium", "google-chrome")
 PAGES = Path(__file__).parent / "pages"
@@ -174,9 +174,7 @@ queue => {
 def test_an_event_source_resumes_with_another_server(tools: Playwright, tmp_path: Path) -> None:
     """The server stops, somebody publishes into its file, and it comes back: nothing is missed."""
     store = f"sqlite:///{tmp_path}/store.db"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    flags = ("--dev", "--backend", store, "--port", str(port))
+    flags = ("--dev", "--backend", store, "--port", str(free_port()))
     with ExitStack() as first:
         server = first.enter_context(served(tmp_path, *flags))
         assert server.certfile is not None

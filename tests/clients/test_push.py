@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.clients.served import Served, needs
+from tests.clients.served import PATIENCE, Served, needs
 from tests.clients.watching import Seen, Wish, h2, nghttp, node
 
 N = 1000
@@ -37,7 +37,9 @@ async def watching(
     """Publish a thousand. Gives what the client sees, while the stream is held, and the ids."""
     seen = Seen()
     held = asyncio.ensure_future(watch(server, wish, seen))
-    async with httpx.AsyncClient(base_url=server.url, verify=server.trust()) as publisher:
+    async with httpx.AsyncClient(
+        base_url=server.url, verify=server.trust(), timeout=PATIENCE
+    ) as publisher:
         try:
             await seen.until(lambda: bool(seen.events))
             assert [event["kind"] for event in seen.events] == ["start"]

@@ -149,7 +149,7 @@ def test_a_queue_of_which_only_the_name_is_known(visit: Visit, guarded: Served) 
 
 def test_a_token_that_ends_while_one_looks(visit: Visit, guarded: Served) -> None:
     page = visit(guarded.url)
-    let_in(page, mint(seconds=4))
+    let_in(page, mint(seconds=8))
     expect(names(page)).to_have_count(4)
     expect(page.get_by_role("button", name="token ends in")).to_be_visible()
     dialog = page.get_by_role("dialog", name="A token, please")

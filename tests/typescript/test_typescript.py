@@ -7,10 +7,13 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 import supersoniq
 from tests.typescript.compiling import CLIENT, run
 
 
+@pytest.mark.timeout(600)  # it compiles, and starts a dozen servers
 def test_in_node(client: Path) -> None:
     told = run(client, "npm", "test")
     assert "fail 0" in told

@@ -103,9 +103,10 @@ globalThis.holding = async ({ name, url, socket }) => {
     return extended.length;
   });
   const began = performance.now();
-  const work = queue.work({ lease: 0.6 });
+  const work = queue.work({ lease: 1.5 });
   const { value: delivery } = await work.next();
-  await until(() => performance.now() - began > 1500);
+  const thrice = () => extended.filter((kind) => kind === "extended").length >= 3;
+  await until(() => delivery.signal.aborted || (performance.now() - began > 2500 && thrice()));
   const lost = delivery.signal.aborted;
   await delivery.ack();
   await until(() => extended.includes("acked"));
@@ -144,7 +145,7 @@ globalThis.begin = async ({ name, url }) => {
 globalThis.renewed = async ({ name, url }) => {
   const { connect } = await client();
   let asked = 0;
-  const lives = [2, 60];
+  const lives = [4, 60];
   const tokens = [];
   const token = async () => {
     if (tokens.length < lives.length && asked++ < lives.length) tokens.push(await mint(lives[tokens.length]));
@@ -158,7 +159,7 @@ globalThis.renewed = async ({ name, url }) => {
   (async () => {
     for await (const { message } of queue.watch()) told.push(message.content);
   })();
-  await until(() => Date.now() - began > 2500);
+  await until(() => Date.now() - began > 4500);
   await until(async () => {
     await queue.publish("after");
     return told.length;
