@@ -157,6 +157,14 @@ def test_what_is_found_by_chance_is_no_leak() -> None:
     assert one.leaks() == []
 
 
+def test_a_word_of_the_programs_own_is_no_leak() -> None:
+    """Such as a field's name, that somebody publishes: errors tell it."""
+    one = Canary()
+    one.content({"max_content": 10})
+    one.told("no such field; a policy has: max_length, max_content")
+    assert one.leaks() == []
+
+
 def test_nothing_is_forgotten_for_being_much() -> None:
     one = Canary()
     one.content(CONTENT)

@@ -5,7 +5,8 @@ RFC 8725 and RFC 9068:
 
 - three parts of canonical base64url, at most 8 KiB, and nothing before, between or behind;
 - a header without ``crit``, without a key or an address of one (``jwk``, ``jku``, ``x5u``,
-  ``x5c``), of type ``JWT`` or ``at+jwt`` if it says one, in which no name stands twice;
+  ``x5c``), of type ``JWT`` or ``at+jwt`` if it says one;
+- in header and claims no name stands twice, and nothing is nested over 32 levels deep;
 - the algorithm is that of the issuer's key, and on the issuer's list;
 - ``exp`` is there, is a number of seconds, lies ahead, and by at most ``max_lifetime``; ``nbf`` and
   ``iat`` are not in the future; ``aud`` and ``iss`` are as configured; ``sub`` names somebody.
@@ -36,6 +37,8 @@ __all__ = ["Caller", "Issuer", "Verifier"]
 
 LONGEST = 8192
 """Bytes of a token."""
+DEEPEST = 32
+"""Levels of a token's header or claims: how many Python reads depends on its version."""
 LONGEST_SUBJECT = 256
 """Characters: what a message's ``sender`` may have."""
 BELIEVED = 60.0
@@ -244,7 +247,20 @@ def _object(raw: bytes, what: str) -> dict[str, Any]:
         raise AuthenticationFailed(f"the token's {what} cannot be read") from None
     if not isinstance(data, dict):
         raise AuthenticationFailed(f"the token's {what} must be an object")
+    if _depth(data) > DEEPEST:
+        raise AuthenticationFailed(f"the token's {what} is nested over {DEEPEST} levels deep")
     return data
+
+
+def _depth(data: dict[str, Any]) -> int:
+    """Levels of arrays and objects, itself among them."""
+    depth = 0
+    level: list[dict[str, Any] | list[Any]] = [data]
+    while level:
+        depth += 1
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for each in inner for value in each if isinstance(value, dict | list)]
+    return depth
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tests.auth.tokens import (
     claims,
     good,
     made,
+    nested,
     part,
     pem,
     signed,
@@ -138,6 +139,7 @@ def _headers() -> Iterator[tuple[str, str]]:
         "header that is deep",
         made(b'{"alg":"HS256","x":' + b"[" * 2500 + b"]" * 2500 + b"}", claims()),
     )
+    yield "header a level too deep", made({**HEADER, "x": nested(32)}, claims())
     yield "empty header", made({}, claims())
     yield "header with something behind", made(b'{"alg":"HS256"} {}', claims())
     for kid in (
@@ -289,6 +291,7 @@ def _claims() -> Iterator[tuple[str, str]]:
     }.items():
         yield f"claims that are {name}", made(HEADER, body)
     twice = json.dumps(claims())[:-1] + f', "exp": {int(NOW) + 700}}}'
+    yield "claims a level too deep", good(x=nested(32))
     yield "exp twice", made(HEADER, twice.encode())
     yield "sub twice", made(HEADER, (json.dumps(claims())[:-1] + ', "sub": "root"}').encode())
 

@@ -50,6 +50,7 @@ def test_a_good_token_tells_who_and_what() -> None:
         {"sub": "a" * 256},
         {"sub": "\N{LATIN SMALL LETTER E WITH ACUTE}ve"},
         {"more": {"of": ["other", "things"]}},
+        {"deep": tokens.nested(31)},
     ],
 )
 def test_what_is_accepted(change: dict[str, Any]) -> None:

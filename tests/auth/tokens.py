@@ -52,6 +52,11 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not ...}
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """So many objects, one in the other."""
+    return {} if levels == 1 else {"x": nested(levels - 1)}
+
+
 def part(data: Any) -> str:
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

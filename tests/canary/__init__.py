@@ -6,7 +6,8 @@ problem documents and farewells; metrics and other figures; spans with all that 
 do in the programs that a test starts, whose standard error is noted as well. Afterwards none of the
 first may be found in any of the others, nor a token or a private key.
 
-Of a content its longest word counts, if that can be told from other words; and whatever it is, as
+Of a content its longest word counts, if that can be told from other words and is none that the
+program has itself, such as a field's name, which an error may well tell; and whatever it is, as
 Python shows the bytes of which it is stored, since most tests publish no more than an ``x``. Those
 of the test before are still looked for: a server may outlive its test.
 """
@@ -38,6 +39,15 @@ SHOWN = 48
 LEAST, DIFFERENT = 10, 6
 """Characters, and different ones, of a word that is not found by chance."""
 WORD = re.compile(f"[A-Za-z0-9@._-]{{{LEAST},64}}")
+PACKAGE = Path(__file__).parents[2] / "supersoniq"
+VOCABULARY = frozenset(
+    word
+    for path in PACKAGE.rglob("*.py")
+    if "testing" not in path.parts  # which publishes
+    for found in WORD.findall(path.read_text())
+    for word in (found, *re.split("[@.-]", found))
+)
+"""What the program says whatever is published."""
 
 
 class Canary:
@@ -76,7 +86,7 @@ class Canary:
             self._contents.add(shown if len(content) <= SHOWN else shown[:-1])
         text = content[:1000] if isinstance(content, str) else content[:1000].decode("latin-1")
         word = max(WORD.findall(text), key=len, default="")
-        if _distinct(word):
+        if _distinct(word) and word not in VOCABULARY:
             self._contents.add(word)
 
     def stored(self, content: str) -> None:

@@ -174,6 +174,37 @@ def test_a_dead_message_tells_its_story_and_is_tried_again(visit: Visit, server:
     assert server.stats(queue)["cancelled"] == 1
 
 
+HELD_BACK = """
+  window.held = [];
+  const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, "onmessage");
+  const late = (event) => String(event.data).includes('"cancelled","at"');
+  Object.defineProperty(WebSocket.prototype, "onmessage", {
+    set(handler) {
+      set.call(this, (event) => late(event) ? held.push(() => handler(event)) : handler(event));
+    },
+  });
+"""
+"""Events of that kind come when ``held`` lets them."""
+
+
+def test_what_a_message_ended_by_is_told_when_it_is_known(visit: Visit, server: Served) -> None:
+    """The answer to a call may come before the event of what it did."""
+    queue = server.new_queue()
+    [first] = server.publish(queue, "x")
+    page = visit(server.url, f"#/q/{queue}/{first}")
+    page.add_init_script(HELD_BACK)
+    page.reload()
+    page.get_by_role("tab", name="Events").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()  # they are followed by now
+    page.get_by_role("button", name="Cancel it…").click()
+    with asked(page, "Cancel this message?") as dialog:
+        dialog.get_by_role("button", name="Cancel the message").click()
+    why = page.locator(".why")
+    expect(why).to_have_text("It is not there any more: done, cancelled, purged or expired.")
+    page.evaluate("held.forEach((deliver) => deliver())")
+    expect(why).to_contain_text("It is not there any more: cancelled at")
+
+
 def test_only_those_that_were_found_are_tried_again(visit: Visit, server: Served) -> None:
     queue = server.new_queue()
     server.publish(queue, *(f"to {'anna' if n % 3 else 'bert'}" for n in range(9)), "alive: anna")

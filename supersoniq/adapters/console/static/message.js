@@ -10,11 +10,14 @@ const SELDOM = 60_000;
 const LARGE = 65_536;
 const SHARE = 0.1;
 const LONG = 50_000;
+/** What a message may end by. */
+const ENDS = new Set(["acked", "rejected", "expired", "cancelled", "purged", "forgotten", "corrupted"]);
 
 export class MessageView {
   #timer;
   #message = null;
   #gone = false;
+  #over = false;
   #shown = null;
 
   /** `app` acts; `log` tells what happened; `close` leaves. */
@@ -28,7 +31,7 @@ export class MessageView {
     const manage = app.access.rights.may("manage", name);
     this.buttons = {
       redrive: manage && button("Try again", () => app.actions.redrive(name, id).then(() => this.load()), { class: "primary" }),
-      cancel: manage && button("Cancel it…", () => app.actions.cancel(name, id).then((done) => done && this.#over())),
+      cancel: manage && button("Cancel it…", () => app.actions.cancel(name, id).then((done) => done && this.#end())),
       again: app.access.rights.may("publish", name) && button("Publish one like it…", () => app.actions.publish(name, this.#message)),
     };
     this.facts = h("dl", { class: "facts" });
@@ -69,7 +72,7 @@ export class MessageView {
       this.#draw(why);
     } catch (error) {
       if (this.#gone) return;
-      if (error.code === "message-not-found" || error.code === "queue-not-found") return this.#over();
+      if (error.code === "message-not-found" || error.code === "queue-not-found") return this.#end();
       say(this.why, error.message);
     }
     const took = performance.now() - began;
@@ -78,13 +81,12 @@ export class MessageView {
   }
 
   /** It is not there any more. What is known of it stays to be seen. */
-  #over() {
+  #end() {
     this.stop();
+    this.#over = true;
     say(this.status, "gone");
     mark(this.status, "class", "status");
     this.#enable("");
-    const last = this.log.of(this.id).at(-1);
-    say(this.why, last ? `It is not there any more: ${last.kind} at ${clock(last.at)}.` : "It is not there any more: done, cancelled, purged or expired.");
     this.told();
   }
 
@@ -175,6 +177,10 @@ export class MessageView {
         h("li", {}, h("span", { class: "time" }, at === null ? "" : clock(at)), h("span", { class: `kind ${kind}` }, kind), kind === "leased" && deliveries ? ` delivery ${count(deliveries)}` : null, reason && kind !== "leased" ? h("span", { class: "reason" }, reason) : kind === "leased" && !deliveries ? ` ${reason}` : null),
     );
     if (this.back) this.back.hidden = this.log.whole;
+    if (!this.#over) return;
+    // Its last event may be told a moment after the answer to what brought it about.
+    const last = known.at(-1);
+    say(this.why, ENDS.has(last?.kind) ? `It is not there any more: ${last.kind} at ${clock(last.at)}.` : "It is not there any more: done, cancelled, purged or expired.");
   }
 
   #copy(label, what) {
