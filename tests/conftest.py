@@ -6,11 +6,17 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.canary import canary, watch, watch_programs
 from tests.turns import share, turn
 
 watch()
+# How long an example takes says nothing of what it is of, on a machine that is busy.
+settings.register_profile(
+    "busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
