@@ -197,12 +197,15 @@ class WebSocket:
                 await self._fail(CloseReason.POLICY_VIOLATION, "too many pings")
                 return
             if isinstance(event, TextMessage | BytesMessage):
-                self._size += max(len(event.data), FRAGMENT)
+                data = event.data
+                if isinstance(data, str) and (self._parts or not event.message_finished):
+                    data = data.encode()  # it waits: as characters it may take four times as much
+                self._size += max(len(data), FRAGMENT)
                 if self._size > self.max_message:
                     self._parts = []
                     await self._fail(CloseReason.MESSAGE_TOO_BIG, "the message is too big")
                     return
-                self._parts.append(event.data)
+                self._parts.append(data)
                 if event.message_finished:
                     self._messages.append(self._whole(isinstance(event, TextMessage)))
             elif isinstance(event, Ping):
@@ -220,10 +223,11 @@ class WebSocket:
 
     def _whole(self, text: bool) -> Message:
         parts, self._parts, self._size = self._parts, [], 0
-        if text:
-            value = "".join(part for part in parts if isinstance(part, str))
-            return {"type": "websocket.receive", "text": value}
+        if isinstance(parts[0], str):  # a text that has come at once
+            return {"type": "websocket.receive", "text": parts[0]}
         data = b"".join(part for part in parts if not isinstance(part, str))
+        if text:
+            return {"type": "websocket.receive", "text": data.decode()}
         return {"type": "websocket.receive", "bytes": data}
 
     async def _closed(self, event: CloseConnection) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +16,7 @@ from benchmarks.abuse import doors
 from benchmarks.abuse.attacks.sockets import TEXT, close_code, frame
 from supersoniq.backends.memory import MemoryBackend
 from supersoniq.servers.arriving import LITTLE, Arriving, HalfSent
+from supersoniq.servers.websocket import WebSocket
 from tests.backends.served import House
 from tests.servers.program import certificate
 
@@ -66,6 +69,36 @@ def test_those_that_take_longest_make_room(
             await wires[-1].write(half)
             await until(lambda: arriving.size >= 189 * KIB)
         await until(lambda: arriving.size == 0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("door", doors.CARRIERS[1:])
+def test_half_a_text_takes_what_was_sent_of_it_in_whatever_letters(
+    door: str, tmp_path: Path
+) -> None:
+    """As characters, all of it would take four bytes for each because of a single one."""
+    content = ("\N{GRINNING FACE}" + "x" * KIB) * 200
+    publish = {"type": "publish", "id": 7, "queue": "q", "messages": [{"content": content}]}
+    sent = frame(TEXT, json.dumps(publish, ensure_ascii=False).encode())
+    at = sent.index("\N{GRINNING FACE}".encode(), 150 * KIB) + 2
+
+    async def main() -> None:
+        house = House(MemoryBackend(), certificate=Path(certificate(tmp_path)))
+        await house.open()
+        try:
+            async with doors.wire(door, house.port) as wire:
+                await wire.write(sent[:at])
+                await until(lambda: house.app.service.arriving.size > 149 * KIB)
+                found = [each for each in gc.get_objects() if isinstance(each, WebSocket)]
+                parts = max((each._parts for each in found), key=len)
+                assert sum(map(sys.getsizeof, parts)) < 170 * KIB
+                await wire.write(sent[at:])
+                await wire.until(lambda: b'"id":7' in wire.received)
+            (message,) = await house.broker.queue("q").browse()
+            assert message.content.decode() == content
+        finally:
+            await house.close()
 
     asyncio.run(main())
 
