@@ -86,21 +86,23 @@ def test_small_ones_do_not_wait_for_larger_ones_and_little_ones_for_nobody() -> 
     asyncio.run(main())
 
 
-def test_connections_take_turns_and_each_keeps_its_order() -> None:
-    async def main() -> None:
+def test_addresses_and_connections_take_turns_and_each_keeps_its_order() -> None:
+    async def main(names: str) -> str:
         admission = Admission(Arriving(200 * KIB), 30)
         order: list[str] = []
 
         async def one(name: str) -> None:
-            room = await admission.enter(100 * KIB, name[0])
+            room = await admission.enter(100 * KIB, (name[0], name[1]))
             order.append(name)
             await turns(3)
             room.leave()
 
-        await asyncio.gather(*map(one, ("a1", "a2", "a3", "a4", "b1", "b2", "c1")))
-        assert order == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
+        await asyncio.gather(*map(one, names.split()))
+        return " ".join(order)
 
-    asyncio.run(main())
+    # Those of an address do, and addresses: a thousand connections of one are no more than one.
+    assert asyncio.run(main("aa1 aa2 aa3 ab1 ab2 ac1")) == "aa1 aa2 ab1 ac1 aa3 ab2"
+    assert asyncio.run(main("aa1 aa2 ab1 ac1 ac2 ba1 ba2 ca1")) == "aa1 aa2 ba1 ca1 ab1 ba2 ac1 ac2"
 
 
 def test_nobody_overtakes_who_waits_for_more() -> None:
@@ -109,7 +111,7 @@ def test_nobody_overtakes_who_waits_for_more() -> None:
         first = await admission.enter(100 * KIB)
         more = asyncio.ensure_future(admission.enter(150 * KIB))
         await turns()
-        less = asyncio.ensure_future(admission.enter(70 * KIB, "another one"))
+        less = asyncio.ensure_future(admission.enter(70 * KIB, ("another", "one")))
         await turns()
         assert not more.done()
         assert not less.done(), "there is room for it, but not for both"
@@ -296,7 +298,7 @@ def test_no_room_is_lost_or_given_twice(
         held: list[Room] = []
 
         async def one(size: int, client: int) -> None:
-            room = await admission.enter(size * KIB, client)
+            room = await admission.enter(size * KIB, (client // 2, client))
             held.append(room)
 
         tasks = []

@@ -114,10 +114,10 @@ def test_what_comes_in_small_frames_does_not_wait_for_what_comes_in_large_ones()
 def test_a_place_that_is_not_used_is_given_up_when_others_wait() -> None:
     async def main() -> None:
         backlog = Backlog(400 * KIB, patience=0)
-        with await backlog.place(300 * KIB, "dawdles") as place:
+        with await backlog.place(300 * KIB, ("a", "dawdles")) as place:
             assert not backlog.admits(200 * KIB)
             assert backlog.admits(300 * KIB, place)
-            other = asyncio.ensure_future(backlog.place(200 * KIB, "other"))
+            other = asyncio.ensure_future(backlog.place(200 * KIB, ("a", "other")))
             await turns()
             assert not other.done()
             assert not backlog.admits(SMALL + 1), "somebody waits"
@@ -139,7 +139,7 @@ def test_what_is_larger_than_all_room_comes_alone_and_those_who_leave_hold_up_no
         async def one(client: int) -> None:
             nonlocal sent
             size = chance.choice([70, 150, 300, 900]) * KIB
-            with await backlog.place(size, client) as place:
+            with await backlog.place(size, (client // 2, client)) as place:
                 await turns(chance.randrange(4))  # looks for it
                 if chance.random() < 0.2:
                     return  # somebody else has it

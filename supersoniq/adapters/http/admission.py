@@ -18,7 +18,8 @@ Not so over HTTP/2 on other servers than the project's: there one window is for 
 connection, and those that wait would be in the way of those that were let in. They are read as they
 come, and above the limit the one that has taken longest is given up, as what comes of lines.
 
-**In turn** (``turns.py``): first come, first served, but connections take turns. Bodies of up to
+**In turn** (``turns.py``): first come, first served, but addresses take turns, and the connections
+of each. Bodies of up to
 ``SMALL`` bytes have a pool of their own, half as large, and never wait for larger ones. Those of up
 to ``LITTLE`` bytes need no room: nearly always they have come whole, and not reading them would
 save nothing.
@@ -36,11 +37,10 @@ given up (``servers/arriving.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
 
 from supersoniq.adapters.http.arriving import Arriving, Cuttable
 from supersoniq.adapters.http.problems import Refusal
-from supersoniq.adapters.http.turns import Turns
+from supersoniq.adapters.http.turns import NOBODY, Client, Turns
 
 __all__ = ["LITTLE", "PATIENCE", "SMALL", "Admission", "Room"]
 
@@ -70,7 +70,7 @@ class Admission:
         self.timeout = timeout
         self.patience = patience
 
-    async def enter(self, size: int, client: Hashable = None, here: int = 0) -> Room:
+    async def enter(self, size: int, client: Client = NOBODY, here: int = 0) -> Room:
         """Room for a body of so many bytes, once there is some; to be left by ``Room.leave``.
 
         Args:

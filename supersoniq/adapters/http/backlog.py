@@ -17,11 +17,10 @@ is given up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
 from typing import Protocol, Self
 
 from supersoniq.adapters.http.answers import SMALL
-from supersoniq.adapters.http.turns import Turns
+from supersoniq.adapters.http.turns import Client, Turns
 
 __all__ = ["OWN", "Backlog", "Place"]
 
@@ -71,7 +70,7 @@ class Backlog(Turns):
             return True
         return not self._waiting and self.fits(size)
 
-    async def place(self, size: int, client: Hashable) -> Place:
+    async def place(self, size: int, client: Client) -> Place:
         """Wait until a frame of so many bytes may be made: a ``with`` block looks for it once more.
 
         Args:

@@ -6,6 +6,7 @@ from supersoniq.adapters.asgi import Receive, Scope
 from supersoniq.adapters.http.admission import LITTLE, Room
 from supersoniq.adapters.http.problems import Refusal
 from supersoniq.adapters.http.service import Service
+from supersoniq.adapters.http.turns import NOBODY
 
 __all__ = ["Gone", "Incoming", "too_large", "too_slow"]
 
@@ -75,9 +76,9 @@ class Incoming:
                 begun = await service.body_deadline.within(self._little(limit, free))
                 if self._read:  # nearly always it comes whole
                     return begun
-            client = self.scope.get("client")
-            whose = None if client is None else tuple(client)
-            self._room = await service.admission.enter(length or limit, whose, len(begun))
+            address, port = self.scope.get("client") or NOBODY
+            admission = service.admission
+            self._room = await admission.enter(length or limit, (address, port), len(begun))
             return await service.body_deadline.within(self._rest(begun, limit))
         except TimeoutError:
             raise too_slow(self.limits.body_timeout) from None

@@ -1,9 +1,11 @@
 """Room that many want: those who wait for some get it in their turn.
 
 **Nobody overtakes.** As soon as one waits, all others that want some do as well, and what gets free
-is kept until there is enough for the next one. **Connections take turns**, and each keeps its own
-order: a thousand that wait on one of them hold a single one on another for no longer than it takes
-to let in one of each. What is larger than all room comes alone.
+is kept until there is enough for the next one. What is larger than all room comes alone.
+
+**Addresses take turns**, the connections of one do as well, and each of those keeps its own order:
+a thousand that wait at one of them hold a single one at another for no longer than it takes to let
+in one of each.
 
 Whoever was let in can finish without any more room: there is nothing in which two could wait for
 each other. But it may take its time, and so those who have room are looked at while others wait.
@@ -16,7 +18,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Hashable
 
-__all__ = ["GLANCE", "Turns"]
+__all__ = ["GLANCE", "NOBODY", "Client", "Turns"]
+
+Client = tuple[Hashable, Hashable]
+"""Who waits: the address, and the connection."""
+NOBODY: Client = None, None
+"""Who is not known."""
+Queue = deque[tuple[asyncio.Future[None], int]]
 
 GLANCE = 0.25
 """Seconds between two looks at those who have room, while others wait for it."""
@@ -28,8 +36,8 @@ class Turns(ABC):
     __slots__ = ("_looking", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, deque[tuple[asyncio.Future[None], int]]] = {}
-        """By client, whose turn is next first. None is empty."""
+        self._waiting: dict[Hashable, dict[Hashable, Queue]] = {}
+        """By address and connection, whose turn is next first. None is empty."""
         self._looking = False
 
     @property
@@ -60,7 +68,8 @@ class Turns(ABC):
         """Give so many bytes back; whoever waits for them has them."""
         self.take(-size)
         while self._waiting:
-            client, queue = next(iter(self._waiting.items()))
+            address, connections = next(iter(self._waiting.items()))
+            connection, queue = next(iter(connections.items()))
             turn, wanted = queue[0]
             if not turn.done():
                 if not self.fits(wanted):
@@ -68,15 +77,19 @@ class Turns(ABC):
                 self.take(wanted)
                 turn.set_result(None)
             queue.popleft()
-            del self._waiting[client]
+            del connections[connection], self._waiting[address]
             if queue:
-                self._waiting[client] = queue
+                connections[connection] = queue
+            if connections:
+                self._waiting[address] = connections
 
-    async def turn(self, size: int, client: Hashable) -> None:
+    async def turn(self, size: int, client: Client) -> None:
         """Wait for so many bytes, and take them."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(client, deque()).append((turn, size))
+        address, connection = client
+        connections = self._waiting.setdefault(address, {})
+        connections.setdefault(connection, deque()).append((turn, size))
         if not self._looking:
             self._looking = True
             loop.call_later(GLANCE, self._glance, loop)

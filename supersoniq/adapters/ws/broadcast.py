@@ -56,7 +56,7 @@ class Broadcast:
                     await outbox.room()
                 wanted = await self._tell()
                 while wanted:
-                    with await outbox.backlog.place(wanted, outbox) as place:
+                    with await outbox.backlog.place(wanted, self._session.client) as place:
                         wanted = await self._tell(place)
         finally:
             self._feed.stop()

@@ -73,7 +73,7 @@ async def _carry_out(session: Session, id: int | str, steps: list[Step]) -> None
     wanted = await _try(session, id, steps)
     while wanted:
         await outbox.room()
-        with await outbox.backlog.place(wanted, outbox) as place:
+        with await outbox.backlog.place(wanted, session.client) as place:
             if outbox.takes(place):
                 wanted = await _try(session, id, steps, place)
 

@@ -21,6 +21,7 @@ import supersoniq
 from supersoniq.adapters.access import Guarded, uncounted
 from supersoniq.adapters.asgi import Receive, Scope, Send
 from supersoniq.adapters.http.service import Service
+from supersoniq.adapters.http.turns import NOBODY, Client
 from supersoniq.adapters.ws.codec import BadFrame, Codec, Unreadable
 from supersoniq.adapters.ws.farewell import (
     BAD_FRAME,
@@ -75,6 +76,7 @@ class Session:
     ) -> None:
         self.service = service
         self.scope = scope
+        self.client: Client = (scope.get("client") or NOBODY)[0], self
         self.engine = service.engine_for(caller)
         self.own = uncounted(self.engine)
         """The engine for what subscriptions do."""

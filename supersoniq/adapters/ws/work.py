@@ -91,7 +91,7 @@ class Work:
         while True:
             try:
                 if wanted:
-                    with await outbox.backlog.place(wanted, outbox) as place:
+                    with await outbox.backlog.place(wanted, self._session.client) as place:
                         wanted = await self._look(self._free(), place)
                 else:
                     wanted = await self._look(await self._room())
