@@ -52,6 +52,10 @@ UNREADABLE = (
 )
 FRAGMENT = 64
 """Bytes that a fragment counts for at least."""
+AT_ONCE = 256 * 1024
+"""Bytes that uvloop reads at once over TLS, if they are there."""
+KEPT = 600 * 1024
+"""Bytes that it and OpenSSL keep of a connection which has sent so much, about, until it ends."""
 LONGEST = 131
 """Bytes of the longest frame that closes."""
 
@@ -87,6 +91,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._kept = KEPT if self.transport.get_extra_info("ssl_object") is not None else 0
         self._slices = Slices(self.transport, self.loop, self._read, self._may_read)
         self._pings = Budget(PINGS, PINGS_RATE)
         self.conn.debug = False
@@ -121,8 +126,8 @@ class Protocol(WebSocketsSansIOProtocol):
         """Count what has come of messages, and what of them the app has not taken."""
         if not self._failed and not self.disconnected:
             fragments = max(self.conn.current_size or 0, len(self.frames) * FRAGMENT)
-            begun = self._slices.size + len(self.conn.reader.buffer) + fragments
-            self._half.is_now(begun + self._untaken)
+            begun = self._slices.size + len(self.conn.reader.buffer) + fragments + self._untaken
+            self._half.is_now(begun if begun < AT_ONCE else begun + self._kept)
 
     def _give_up(self) -> None:
         """Too much of other messages arrives, and what has come of this one is the oldest."""
