@@ -207,7 +207,7 @@ def test_serve_ends_at_once_with_clients_waiting(url: str, number: int) -> None:
     program = (
         "import sys\n"
         "from supersoniq.adapters.http.serve import serve\n"
-        "serve(sys.argv[1], port=0, on_started=lambda url: print(url, flush=True))\n"
+        "serve(sys.argv[1], port=0, grace=600, on_started=lambda url: print(url, flush=True))\n"
         "print('over')\n"
     )
     command = [sys.executable, "-W", "error", "-c", program, url]
@@ -217,7 +217,7 @@ def test_serve_ends_at_once_with_clients_waiting(url: str, number: int) -> None:
         address = server.stdout.readline().decode().strip()
         assert address.startswith("http://127.0.0.1:")
 
-        async def main() -> tuple[httpx.Response, bytes, float]:
+        async def main() -> tuple[httpx.Response, bytes]:
             async with httpx.AsyncClient(base_url=address, timeout=90) as client:
                 assert (await client.get("/health/ready")).status_code == 200
                 sent = asyncio.Event()
@@ -233,16 +233,14 @@ def test_serve_ends_at_once_with_clients_waiting(url: str, number: int) -> None:
                 )
                 await sent.wait()  # which is before the stream begins: it is there before that
                 async with client.stream("GET", "/queues/default/events") as stream:
-                    begun = time.monotonic()
                     os.kill(server.pid, number)
                     rest = await stream.aread()
-                    return await poll, rest, time.monotonic() - begun
+                    return await poll, rest
 
-        polled, stream, took = asyncio.run(main())
+        polled, stream = asyncio.run(main())
         assert polled.json() == []
         assert b"event: start" in stream
         server.wait(30)
-        assert took < 8  # the grace is 10
         assert server.returncode == 0
         assert server.stdout.read() == b"over\n"
         assert said(server.stderr.read()) == ""
