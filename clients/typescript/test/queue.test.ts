@@ -185,30 +185,3 @@ for (const transport of ["websocket", "http"] as const) {
     });
   });
 }
-
-// Side by side, as they take their time.
-describe("a lease", { concurrency: true }, () => {
-  let server: Server;
-
-  before(async () => {
-    server = await Server.start();
-  });
-  after(() => server.stop());
-
-  for (const transport of ["websocket", "http"] as const) {
-    it(`is extended by itself over ${transport} for as long as it is held`, async () => {
-      const broker = connect(server.url, transport === "http" ? { webSocket: false } : {});
-      const queue = broker.queue(transport);
-      await queue.publish("slow");
-      const work = queue.work({ lease: 2 });
-      const delivery = (await work.next()).value as Delivery;
-      await new Promise((resolve) => setTimeout(resolve, 3000));
-      assert.equal(delivery.signal.aborted, false);
-      await delivery.ack();
-      await work.return();
-      const stats = await queue.stats();
-      assert.deepEqual([stats.acked, stats.lapsed], [1, 0]);
-      await broker.close();
-    });
-  }
-});

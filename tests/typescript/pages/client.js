@@ -103,10 +103,10 @@ globalThis.holding = async ({ name, url, socket }) => {
     return extended.length;
   });
   const began = performance.now();
-  const work = queue.work({ lease: 1.5 });
+  const work = queue.work({ lease: 3 });
   const { value: delivery } = await work.next();
   const thrice = () => extended.filter((kind) => kind === "extended").length >= 3;
-  await until(() => delivery.signal.aborted || (performance.now() - began > 2500 && thrice()));
+  await until(() => delivery.signal.aborted || (performance.now() - began > 4000 && thrice()));
   const lost = delivery.signal.aborted;
   await delivery.ack();
   await until(() => extended.includes("acked"));
