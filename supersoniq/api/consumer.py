@@ -165,13 +165,13 @@ class Runner:
             self._settling -= worked
 
     async def _drain(self, taking: asyncio.Task[None]) -> None:
-        await asyncio.gather(taking, return_exceptions=True)
         try:
+            await asyncio.gather(taking, return_exceptions=True)
             if self._busy:
                 await asyncio.wait(self._busy, timeout=self._grace)
         finally:
             # Also when draining itself is cancelled: no handler may outlive its runner.
-            left = list(self._busy)
+            left = [taking, *self._busy]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
