@@ -10,8 +10,6 @@ pytestmark = needs_server
 
 
 class RedisHarness(Harness):
-    patience = 2.0
-
     def __init__(self) -> None:
         self._server = shared()
         self._prefix = store_prefix()

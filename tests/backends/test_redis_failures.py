@@ -110,11 +110,12 @@ def test_a_server_that_says_nothing_any_more() -> None:
 
     async def main() -> None:
         with RedisServer() as server:
-            backend = connect(server.url, patience=0.3)
+            backend = connect(server.url)
             await backend.open()
             await put(backend, b"x")
+            (await backend._nodes.link_of(""))._patience = 0.3  # only now: it takes a while to open
             with server.client() as client:
-                client.execute_command("CLIENT", "PAUSE", 1500, "ALL")
+                client.execute_command("CLIENT", "PAUSE", 60_000, "ALL")
             operations = [ops.Publish("q", [prepare(b"y")]), ops.Stats("q")]
             published, stats = await backend.execute(operations)
             assert isinstance(published, OutcomeUnknown)

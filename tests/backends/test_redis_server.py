@@ -260,6 +260,7 @@ def test_replicas_are_waited_for() -> None:
         ack = ops.Settle("q", [Settlement(taken.leases[0], Outcome.ACK)])
         assert await backend.execute([ack]) == [[None]]
         replica.kill()
+        backend._exchange._replica_patience = backend._store._replica_patience = 0.3
         operations = [ops.Publish("q", [prepare(b"y")]), ops.Take("q"), ops.Stats("q")]
         published, taken, stats = await backend.execute(operations)
         # It is there, and says so, but one copy of it is all there is.
@@ -277,8 +278,8 @@ def test_replicas_are_waited_for() -> None:
         replica = RedisServer("--replicaof", "127.0.0.1", str(main.port))
         with replica:
             with main.client() as client:
-                assert client.wait(1, 20_000) == 1
-            options = {"min_replicas": 1, "replica_patience": 0.5}
+                assert client.wait(1, 60_000) == 1
+            options = {"min_replicas": 1, "replica_patience": 30}
             run(check, main.url, **options)
             replica.start()
             assert "replica" in refused(replica.url)

@@ -100,7 +100,7 @@ def test_an_ack_cut_anywhere(kept: float, door: str) -> None:
 
             async def one() -> supersoniq.Delivery:
                 await here.publish("x")
-                delivery = await queue.get(wait=5)
+                delivery = await queue.get(wait=60)
                 assert delivery is not None
                 return delivery
 

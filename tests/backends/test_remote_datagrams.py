@@ -13,7 +13,7 @@ import supersoniq
 from supersoniq import BackendUnavailable, LeaseLost, OutcomeUnknown, Queue, SupersoniqError
 from tests.backends.cutting import DatagramCutter, cuttable, quiet, way
 
-pytestmark = pytest.mark.usefixtures("in_a_hurry")
+pytestmark = pytest.mark.usefixtures("in_a_hurry", "soon_lost")
 
 LARGE = "x" * 9000
 """Takes several datagrams."""
@@ -35,9 +35,9 @@ async def stands(queue: Queue) -> None:
 async def datagrams(cutter: DatagramCutter, queue: Queue) -> tuple[int, int]:
     """How many a publish takes, to the server and back."""
     await stands(queue)
+    await quiet(cutter)
     cutter.arm()
     await queue.publish(LARGE)
-    await quiet(cutter)
     return cutter.sent, cutter.answered
 
 
@@ -106,7 +106,7 @@ def test_an_ack_cut_anywhere(kept: float) -> None:
                     break
                 await stands(queue)
                 await here.publish("x")
-                delivery = await queue.get(wait=5)
+                delivery = await queue.get(wait=60)
                 assert delivery is not None
                 await quiet(cutter)
                 done = (await here.stats()).acked

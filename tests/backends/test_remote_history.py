@@ -16,7 +16,7 @@ from supersoniq.testing.history import check
 from supersoniq.testing.recorder import Recorder
 from tests.backends.cutting import Way, way
 
-pytestmark = pytest.mark.usefixtures("in_a_hurry")
+pytestmark = pytest.mark.usefixtures("in_a_hurry", "soon_lost")
 
 # By door: how often each of the four does it all; how far apart the cuts are at most, in bytes or
 # datagrams; and how many there are at least. A cut between datagrams takes a while to be noticed.

@@ -170,7 +170,7 @@ def says_nothing(peer: Peer, stream: int) -> None: ...
     ],
 )
 def test_strange_answers(script: Callable[[Peer, int], None], kind: type) -> None:
-    result = asyncio.run(against(script, timeout=0.5))
+    result = asyncio.run(against(script, timeout=0.5 if script is says_nothing else 60))
     assert type(result) is kind, result
 
 
@@ -246,7 +246,7 @@ def test_one_connection_for_all_and_who_gives_up_hinders_nobody() -> None:
             ]
             await asyncio.sleep(0.05)
             await house.broker.queue("q").publish("x")
-            assert await asyncio.wait_for(waiting, 5) is not None
+            assert await asyncio.wait_for(waiting, 60) is not None
             assert cutter.connections == 1
 
     asyncio.run(main())
@@ -274,7 +274,7 @@ def test_a_server_that_is_restarted(door: str) -> None:
     async def main() -> None:
         ca, certificate = tls()
         async with House(MemoryBackend(), certificate=certificate) as house:
-            broker = await reach(house.url, door, ca=ca, patience=10).open()
+            broker = await reach(house.url, door, ca=ca, patience=60).open()
             await broker.queue("q").publish("lost with the memory")
             waiting = asyncio.ensure_future(broker.queue("r").get())
             await asyncio.sleep(0.05)
@@ -282,7 +282,7 @@ def test_a_server_that_is_restarted(door: str) -> None:
             stored = await broker.queue("q").publish("x", key="x")
             assert not stored.duplicate
             await again.broker.queue("r").publish("y")
-            delivery = await asyncio.wait_for(waiting, 10)
+            delivery = await asyncio.wait_for(waiting, 60)
             assert delivery is not None
             await delivery.ack()
             await broker.close()

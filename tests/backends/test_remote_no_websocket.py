@@ -65,7 +65,7 @@ def test_http_where_there_is_none(head: bytes, caplog: pytest.LogCaptureFixture)
                 waiting = asyncio.ensure_future(queue.get())
                 await asyncio.sleep(0.05)
                 await house.broker.queue("q").publish("x")
-                delivery = await asyncio.wait_for(waiting, 5)
+                delivery = await asyncio.wait_for(waiting, 30)
                 assert delivery is not None
                 await delivery.ack()
             proxy.close()

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def python(path: Path, program: str, **how: Any) -> subprocess.Popen[str]:
     )
 
 
-async def until(done: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not done():  # noqa: ASYNC110  # what is waited for comes by a callback without one
             await asyncio.sleep(0.001)
@@ -77,7 +76,7 @@ def test_a_waiter_hears_another_process(tmp_path: Path) -> None:
                 """,
             )
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     for text in ("first", *map(str, range(30)), "end"):
                         if text != "first":
                             await queue.publish(text)
@@ -86,7 +85,7 @@ def test_a_waiter_hears_another_process(tmp_path: Path) -> None:
                         await answer.ack()
                         assert answer.text() == text
             finally:
-                other.wait(10)
+                other.wait(60)
 
     run(work())
 
@@ -136,19 +135,18 @@ def test_a_datagram_is_heard_once_and_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:
-        monkeypatch.setattr(backend, "LOOK_EVERY", 0.05)
+        monkeypatch.setattr(backend, "LOOK_EVERY", 600.0)
         one, two = backend_on(tmp_path / "q.db"), backend_on(tmp_path / "q.db")
         await one.open()
         await two.open()
-        heard: list[float] = []
-        one.listen("q", lambda: heard.append(time.perf_counter()))
+        heard: list[str] = []
+        one.listen("q", lambda: heard.append("q"))
         await two.execute([ops.Publish("other", [HI])])
-        await two.execute([ops.Publish("q", [HI])])
-        began = time.perf_counter()
-        await until(lambda: bool(heard))
-        assert heard[0] - began < 0.04  # before the net had its turn
-        await asyncio.sleep(0.15)
-        assert len(heard) == 1
+        for times in (1, 2):
+            await two.execute([ops.Publish("q", [HI])])
+            await until(lambda: len(heard) >= times)  # noqa: B023  # long before the net's turn
+            one._look_again()  # which finds nothing new
+            assert heard == ["q"] * times
         await one.close()
         await two.close()
 
@@ -238,9 +236,10 @@ def test_many_processes_share_the_work(tmp_path: Path) -> None:
                 queue = broker.queue("q")
                 done = []
                 async def consume():
-                    while (delivery := await queue.get(wait=0.3)) is not None:
-                        done.append(delivery.text())
-                        await delivery.ack()
+                    while (await queue.stats()).acked < 400:
+                        while (delivery := await queue.get(wait=0.3)) is not None:
+                            done.append(delivery.text())
+                            await delivery.ack()
                 async def produce():
                     for n in range(100):
                         await queue.publish(f"{os.getpid()}-{n}")
@@ -251,7 +250,7 @@ def test_many_processes_share_the_work(tmp_path: Path) -> None:
     processes = [python(tmp_path / "q.db", program, stdout=subprocess.PIPE) for _ in range(4)]
     done: list[str] = []
     for process in processes:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=100)
         assert process.returncode == 0
         done += output.split()
     expected = [f"{process.pid}-{n}" for process in processes for n in range(100)]
