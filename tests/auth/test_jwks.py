@@ -34,7 +34,7 @@ class Site:
             def do_GET(self) -> None:
                 site.fetches += 1
                 site.asked.set()
-                site.gate.wait(30)
+                site.gate.wait(60)
                 raw = site.body if isinstance(site.body, bytes) else json.dumps(site.body).encode()
                 self.send_response(site.status)
                 self.send_header("content-length", str(len(raw)))
@@ -47,7 +47,8 @@ class Site:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        # It looks that often whether it is to end.
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def published(key: Any, kid: str | None, **more: Any) -> dict[str, Any]:
 
 
 def trusting(site: Site, clock: Clock | None = None) -> Verifier:
-    keys = Jwks(site.url, lifetime=300, cooldown=10, monotonic=clock or Clock())
+    keys = Jwks(site.url, lifetime=300, cooldown=10, timeout=60, monotonic=clock or Clock())
     return Verifier(Issuer(keys, name=tokens.ISSUER), now=lambda: tokens.NOW)
 
 
@@ -195,7 +196,7 @@ def test_callers_share_a_fetch_and_none_can_cancel_it_for_another(site: Site) ->
         tasks: list[asyncio.Task[Caller]] = [
             asyncio.create_task(verifier.verify(token)) for _ in range(20)
         ]
-        await asyncio.to_thread(site.asked.wait, 30)
+        await asyncio.to_thread(site.asked.wait, 60)
         tasks[0].cancel()
         await asyncio.sleep(0)
         site.gate.set()

@@ -30,8 +30,7 @@ async def listens(broker: Broker) -> None:
     stirs = broker.backend._stirs
     assert stirs is not None
     await until(lambda: "q" in stirs._heard)
-    await asyncio.sleep(0.05)
-    await broker.queues()  # after what was asked before
+    await broker.engine._coalescer.drain()
 
 
 @pytest.mark.parametrize("door", DOORS)

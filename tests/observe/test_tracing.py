@@ -80,7 +80,7 @@ async def life(publisher: Broker, worker: Broker, traces: Traces) -> None:
     """A message's, and what its spans must be."""
     with traces.tracer.start_as_current_span("order") as order:
         published = await publisher.queue("q").publish({"n": 1}, headers={"a": "b"})
-    delivery = await worker.queue("q").get(5)
+    delivery = await worker.queue("q").get(60)
     assert delivery is not None
     assert set(delivery.headers) == {"a", "traceparent"}
     async with delivery:
@@ -265,7 +265,7 @@ def test_handlers_of_run_are_within(traces: Traces) -> None:
                 with traces.tracer.start_as_current_span("work"):
                     stop.set()
 
-            await asyncio.wait_for(queue.run(handle, stop=stop), 20)
+            await asyncio.wait_for(queue.run(handle, stop=stop), 60)
         work, process = traces.one("work"), traces.one("process q")
         assert work.parent is not None
         assert work.parent.span_id == id_of(process)
