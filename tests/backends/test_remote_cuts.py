@@ -99,6 +99,7 @@ def test_an_ack_cut_anywhere(kept: float, door: str) -> None:
             stays = broker.backend.capabilities.leases_stay
 
             async def one() -> supersoniq.Delivery:
+                await queue.policy()  # the connection stands again, if it was cut after an answer
                 await here.publish("x")
                 delivery = await queue.get(wait=60)
                 assert delivery is not None
