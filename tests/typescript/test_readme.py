@@ -10,10 +10,14 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.clients.served import served
 from tests.docs.pages import blocks
 from tests.typescript.compiling import CLIENT, run
 
+pytestmark = pytest.mark.timeout(600)
+"""It may have to install the compiler, and wait for others who do."""
 AROUND = """
 %(imports)s
 import type { Content } from "supersoniq";

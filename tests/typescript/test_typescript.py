@@ -12,8 +12,10 @@ import pytest
 import supersoniq
 from tests.typescript.compiling import CLIENT, run
 
+pytestmark = pytest.mark.timeout(600)
+"""The first one installs the compiler, each compiles, and one starts a dozen servers."""
 
-@pytest.mark.timeout(600)  # it compiles, and starts a dozen servers
+
 def test_in_node(client: Path) -> None:
     told = run(client, "npm", "test")
     assert "fail 0" in told
