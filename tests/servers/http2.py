@@ -30,7 +30,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
-LIMITS = Limits(send_timeout=2.0, head_timeout=2.0, push_patience=0.5)
+LIMITS = Limits(push_patience=0.5)
 
 
 @functools.cache

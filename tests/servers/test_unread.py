@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.servers.guests import connect
+from tests.servers.http2 import LIMITS as OF_HTTP
 from tests.servers.http2 import App, Receive, Running, Scope, Send, client, run, say, serving, until
 from tests.servers.native import serving as native
 
@@ -111,8 +113,10 @@ def complaints() -> Iterator[list[str]]:
 def heard_of(app: App, secure: bool) -> list[str]:
     """What the server complains of when a client of HTTP/1.1 reads nothing."""
 
+    limits = replace(OF_HTTP, send_timeout=0.5)
+
     async def main() -> list[str]:
-        async with serving(app, secure=secure) as server:
+        async with serving(app, secure=secure, limits=limits) as server:
             connections = server.server.server_state.connections
             loop = asyncio.get_running_loop()
             with (
