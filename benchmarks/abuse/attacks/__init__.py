@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.abuse.attacks import bodies, crumbs, floods, heads, quic_floods, sockets, stalls
+from benchmarks.abuse.attacks import (
+    bodies,
+    crumbs,
+    floods,
+    halves,
+    heads,
+    quic_floods,
+    sockets,
+    stalls,
+)
 from benchmarks.abuse.trial import Attack
 
 __all__ = ["ATTACKS"]
@@ -14,5 +23,6 @@ ATTACKS: list[Attack] = [
     *floods.ATTACKS,
     *crumbs.ATTACKS,
     *sockets.ATTACKS,
+    *halves.ATTACKS,
     *quic_floods.ATTACKS,
 ]
