@@ -129,12 +129,12 @@ def test_a_server_is_found_by_its_name_and_serves(site: Path) -> None:
             ask = urllib.request.Request(
                 f"{said['url']}/messages", b"hot", {"content-type": "text/x"}
             )
-            with urllib.request.urlopen(ask, timeout=10) as answer:
+            with urllib.request.urlopen(ask, timeout=60) as answer:
                 assert answer.status == 201
-            with urllib.request.urlopen(f"{said['url']}/messages", timeout=10) as answer:
+            with urllib.request.urlopen(f"{said['url']}/messages", timeout=60) as answer:
                 assert [each["content"] for each in json.load(answer)] == ["hot"]
             server.send_signal(signal.SIGTERM)
-            _, told = server.communicate(timeout=30)
+            _, told = server.communicate(timeout=60)
             assert server.returncode == 0, told
         finally:
             server.kill()
@@ -153,6 +153,6 @@ def test_a_server_is_found_by_its_name_and_serves(site: Path) -> None:
 )
 def test_a_server_that_cannot_serve_says_why(site: Path, words: list[str], told: str) -> None:
     with serve(site, *words) as server:
-        _, text = server.communicate(timeout=30)
+        _, text = server.communicate(timeout=60)
     assert server.returncode == 2
     assert told in " ".join(text.split())

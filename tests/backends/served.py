@@ -198,7 +198,7 @@ class RemoteHarness(Harness):
         """Until the server has noticed the end of every WebSocket that a client has closed."""
         assert self._house is not None
         alive = sum(each.is_open for each in self._opened)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self._house.app.sockets) > alive:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
 
@@ -216,7 +216,7 @@ def hosted(backend: Callable[[], Backend] = MemoryBackend, **options: Any) -> It
 
     thread = threading.Thread(target=lambda: asyncio.run(live()))
     thread.start()
-    url, loop, over = started.result(10)
+    url, loop, over = started.result(60)
     try:
         yield url
     finally:

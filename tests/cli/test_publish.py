@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -125,10 +126,12 @@ def test_a_stream_is_followed(shell: Shell) -> None:
     assert shell.stats()["ready"] == 2
     process.stdin.write(b"unfinished")
     process.stdin.flush()
-    out, err = shell.end(process)
-    assert process.returncode == 130
-    assert "Stopped; the 2 messages before are published" in err
-    assert out == ""
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    told = process.stderr.readline()  # before its input ends, which would publish the last line
+    assert b"Stopped; the 2 messages before are published" in told
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
     assert shell.stats()["ready"] == 2
 
 

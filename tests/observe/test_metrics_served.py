@@ -44,7 +44,7 @@ def test_connections_by_door(door: str) -> None:
                 assert sum(told.connections.values()) == told.connections[protocol]
                 assert told.websockets == ({"http/1.1": 1} if door == "ws" else {})
             await until(lambda: not any(figures(house).connections.values()))
-            assert not any(figures(house).websockets.values())
+            await until(lambda: not any(figures(house).websockets.values()))
 
     asyncio.run(main())
 
