@@ -79,7 +79,7 @@ class Peer(asyncio.Protocol):
             self.transport.write(data)
 
 
-async def against(script: Callable[[Peer, int], None], **options: Any) -> Any:
+async def against(script: Callable[[Peer, int], None], timeout: float) -> Any:
     """What an operation gives if it is answered like that."""
     peers: list[Peer] = []
 
@@ -90,7 +90,10 @@ async def against(script: Callable[[Peer, int], None], **options: Any) -> Any:
     server = await asyncio.get_running_loop().create_server(peer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        async with supersoniq.connect(url, http="2", patience=0, **options) as broker:
+        async with supersoniq.connect(url, http="2", patience=0, timeout=60) as broker:
+            assert isinstance(broker.backend, RemoteBackend)
+            assert isinstance(broker.backend.transport, HttpTransport)
+            broker.backend.transport._timeout = timeout
             (result,) = await broker.backend.execute([ops.Purge("q")])
             return result
     finally:
