@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.clients.served import Served
 from tests.console.conftest import Visit, asked
@@ -338,6 +338,55 @@ def test_what_happens_too_soon_to_be_read_is_shown_later(visit: Visit, server: S
     acked = [{"receipt": each["receipt"], "outcome": "ack"} for each in leases]
     server.http.post(f"/queues/{queue}/settlements", json=acked)
     expect(rows).to_have_count(0)  # and from now on no figure changes
+
+
+def test_what_happens_before_the_first_figures_come_is_shown(visit: Visit, server: Served) -> None:
+    """The list was read already, and no figure will change any more."""
+    queue = server.new_queue()
+    server.publish(queue, "x")
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    free: list[bool] = []
+
+    def between(socket: WebSocketRoute) -> None:
+        there = socket.connect_to_server()
+        socket.on_message(lambda text: there.send(text) if free else held.append((there, text)))
+
+    page = visit(server.url)
+    page.route_web_socket("**/ws", between)
+    page.goto(f"{server.url}/console#/q/{queue}")
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+    server.publish(queue, "y")
+    free.append(True)
+    for there, text in held:
+        there.send(text)
+    expect(rows(page)).to_have_count(2)
+
+
+READ = """async () => {
+  const { Messages } = await import("/console/messages.js");
+  const asked = [];
+  const queue = { browse: () => new Promise((answer) => asked.push(answer)) };
+  const view = new Messages(queue, () => null, () => "#", () => {}, null);
+  const reading = view.refresh();
+  view.happened();
+  view.happened();
+  const meanwhile = asked.length;
+  asked[0]([]);
+  await reading;
+  const note = view.note.textContent;
+  while (asked.length < 2) {
+    await new Promise((done) => setTimeout(done, 5));
+    view.older();
+  }
+  return [meanwhile, note];
+}"""
+
+
+def test_reading_that_takes_long_is_not_begun_anew_for_ever(visit: Visit, server: Served) -> None:
+    """Whatever happens meanwhile, what was read is shown, and then read again."""
+    page = visit(server.url)
+    assert page.evaluate(READ) == [1, "No message is here."]
 
 
 def test_figures_without_a_head_say_what_they_are(visit: Visit, server: Served) -> None:

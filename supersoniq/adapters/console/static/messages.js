@@ -26,6 +26,8 @@ export class Messages {
   #took = 0;
   /** Whether something has happened since they were read. */
   #stale = false;
+  /** The run that reads them anew, 0 if none does. */
+  #reading = 0;
 
   /**
    * `size` tells how many messages there are of a status, `null` if that is not known. `open` is called with the id of a
@@ -80,6 +82,7 @@ export class Messages {
   happened() {
     this.#stale = true;
     const pause = heavy(this.#found) ? SELDOM : Math.min(this.#took / SHARE, SELDOM);
+    if (this.#reading) return; // once that is done: what is begun anew again and again would never be
     if (!this.searching && this.#pages <= FEW && performance.now() - this.#read >= pause) void this.refresh();
   }
 
@@ -89,6 +92,7 @@ export class Messages {
     const run = ++this.#run;
     const began = performance.now();
     this.#stale = false;
+    this.#reading = run;
     try {
       const found = await this.#page(null, PAGE * this.#pages);
       if (run !== this.#run) return;
@@ -100,6 +104,8 @@ export class Messages {
       say(this.note, found.length ? "" : this.#status ? `No message is ${this.#status}.` : "No message is here.");
     } catch (error) {
       if (run === this.#run) this.#failed(error);
+    } finally {
+      if (this.#reading === run) this.#reading = 0;
     }
   }
 

@@ -155,7 +155,8 @@ export class QueueView {
     }
     if (this.log.following && !this.log.wanted && flooded(track)) this.log.stop();
     const now = JSON.stringify(stats);
-    if (now !== this.#last && this.#last && this.app.access.rights.may("browse", this.name)) this.messages.happened();
+    // The first figures as well, which may know of more than the list does.
+    if (now !== this.#last && this.app.access.rights.may("browse", this.name)) this.messages.happened();
     this.#last = now;
     if (this.#tab === "Events") this.events.draw();
   }
