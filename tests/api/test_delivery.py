@@ -36,7 +36,7 @@ def test_the_end_of_the_block_acks(url: str) -> None:
 def test_an_exception_nacks_with_its_reason_and_goes_on(url: str) -> None:
     async def main() -> None:
         async with supersoniq.connect(url) as broker:
-            delivery = await one(broker)
+            delivery = await one(broker, backoff=60)
             with pytest.raises(ZeroDivisionError):
                 async with delivery:
                     raise ZeroDivisionError("by zero")

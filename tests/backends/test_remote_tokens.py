@@ -45,9 +45,9 @@ def client(there: House, door: str, **options: Any) -> supersoniq.Broker:
     return supersoniq.Broker(there.connect(door, **options))
 
 
-HOLDS = 2.0
+HOLDS = 4.0
 """Seconds that a token holds which is replaced in good time: after 0.2 of them, so that a busy
-machine may stand still for a second meanwhile."""
+machine may stand still for seconds meanwhile."""
 
 
 @pytest.fixture
@@ -165,6 +165,7 @@ def test_a_function_is_asked_once_and_again_when_its_token_is_refused(door: str,
 def test_the_function_is_asked_before_its_token_ends(door: str) -> None:
     """And a WebSocket goes on: it keeps its leases."""
     given: list[str] = []
+    holds = HOLDS if door == "ws" else 1.0  # nothing is lost elsewhere when it ends too soon
     ends = 0.0
 
     async def main() -> None:
@@ -173,8 +174,8 @@ def test_the_function_is_asked_before_its_token_ends(door: str) -> None:
         async def source() -> str:
             nonlocal ends
             if not given:
-                ends = time.time() + HOLDS
-                given.append(token(HOLDS))
+                ends = time.time() + holds
+                given.append(token(holds))
                 return given[0]
             second.set()
             given.append(token())
