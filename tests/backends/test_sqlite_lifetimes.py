@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
 import warnings
 from pathlib import Path
 
@@ -38,8 +39,9 @@ def test_an_open_store_that_is_dropped_says_so(tmp_path: Path) -> None:
     async def work() -> None:
         backend = SqliteBackend(tmp_path / "q.db")
         await backend.open()
-        thread = backend._thread
+        thread, watchman = backend._thread, backend._watchman
         assert thread is not None
+        assert watchman is not None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             del backend
@@ -48,6 +50,8 @@ def test_an_open_store_that_is_dropped_says_so(tmp_path: Path) -> None:
         [told] = [warning for warning in caught if "SqliteBackend" in str(warning.message)]
         assert told.category is ResourceWarning
         thread.shutdown(wait=True)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            watchman._reader.execute("SELECT 1")
 
     run(work())
 

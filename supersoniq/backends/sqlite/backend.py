@@ -154,9 +154,11 @@ class SqliteBackend(Backend):
         if thread is not None and self._pid == os.getpid():
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             try:
-                thread.submit(self._store.close)
+                for each in (self._watchman, self._store, self._bell):
+                    if each is not None:
+                        thread.submit(each.close)
             except RuntimeError:
-                pass  # The interpreter is ending, and with it the connection.
+                pass  # The interpreter is ending, and with it the connections.
             thread.shutdown(wait=False)
 
     def __repr__(self) -> str:
