@@ -13,11 +13,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["MAX_ARRIVING", "Arriving", "HalfSent", "Part"]
+__all__ = ["KEPT", "MAX_ARRIVING", "Arriving", "HalfSent", "Part"]
 
 MAX_ARRIVING = 32 * 1024 * 1024
 LITTLE = 16 * 1024
 """Bytes of a message that are not worth counting."""
+AT_ONCE = 256 * 1024
+"""Bytes that uvloop reads at once over TLS, if they are there."""
+KEPT = 600 * 1024
+"""Bytes that it and OpenSSL keep of a connection which has sent so much, about, until it ends."""
 
 
 class Part(Protocol):
@@ -87,19 +91,26 @@ class HalfSent:
     Args:
         arriving: what of all connections has.
         cut: ends the connection.
+        kept: bytes that much of a message counts for besides: ``KEPT`` over TLS.
     """
 
-    __slots__ = ("_arriving", "_cut", "_given_up", "size")
+    __slots__ = ("_arriving", "_cut", "_given_up", "kept", "size")
 
-    def __init__(self, arriving: Arriving, cut: Callable[[], None]) -> None:
+    def __init__(self, arriving: Arriving, cut: Callable[[], None], kept: int = 0) -> None:
         self.size = 0
         """Bytes that are counted."""
+        self.kept = kept
         self._arriving = arriving
         self._cut = cut
         self._given_up = False
 
     def is_now(self, size: int) -> None:
         """So many bytes of it are here now. O(1)."""
+        if size >= AT_ONCE:
+            size += self.kept
+        self._count(size)
+
+    def _count(self, size: int) -> None:
         if size > LITTLE and self.size <= size:
             grown, self.size = size - self.size, size
             if grown == size:
@@ -110,7 +121,7 @@ class HalfSent:
             # That message is here; this is another one.
             self._arriving.end(self)
             self.size, self._given_up = 0, False
-            self.is_now(size)
+            self._count(size)
 
     def give_up(self) -> None:
         """End the connection soon, unless the message is here until then."""

@@ -38,7 +38,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
-from supersoniq.servers.arriving import Arriving, HalfSent
+from supersoniq.servers.arriving import KEPT, Arriving, HalfSent
 from supersoniq.servers.budget import Budget
 from supersoniq.servers.closing import all_taken
 from supersoniq.servers.slices import Slices
@@ -52,10 +52,6 @@ UNREADABLE = (
 )
 FRAGMENT = 64
 """Bytes that a fragment counts for at least."""
-AT_ONCE = 256 * 1024
-"""Bytes that uvloop reads at once over TLS, if they are there."""
-KEPT = 600 * 1024
-"""Bytes that it and OpenSSL keep of a connection which has sent so much, about, until it ends."""
 LONGEST = 131
 """Bytes of the longest frame that closes."""
 
@@ -91,7 +87,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._kept = KEPT if self.transport.get_extra_info("ssl_object") is not None else 0
+        self._half.kept = KEPT if self.transport.get_extra_info("ssl_object") is not None else 0
         self._slices = Slices(self.transport, self.loop, self._read, self._may_read)
         self._pings = Budget(PINGS, PINGS_RATE)
         self.conn.debug = False
@@ -127,7 +123,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self._failed and not self.disconnected:
             fragments = max(self.conn.current_size or 0, len(self.frames) * FRAGMENT)
             begun = self._slices.size + len(self.conn.reader.buffer) + fragments + self._untaken
-            self._half.is_now(begun if begun < AT_ONCE else begun + self._kept)
+            self._half.is_now(begun)
 
     def _give_up(self) -> None:
         """Too much of other messages arrives, and what has come of this one is the oldest."""

@@ -61,6 +61,7 @@ class WebSocket:
         defaults: fields that every answer has.
         max_message: bytes that a message may have.
         arriving: what has come of all messages that are not whole.
+        kept: bytes that much of one counts for besides.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class WebSocket:
         defaults: list[tuple[bytes, bytes]],
         max_message: int = 16 * 1024 * 1024,
         arriving: Arriving | None = None,
+        kept: int = 0,
     ) -> None:
         self.stream = stream
         self.scope = scope
@@ -99,7 +101,7 @@ class WebSocket:
         self._messages: deque[Message] = deque()
         self._parts: list[str | bytes | bytearray] = []
         self._size = 0
-        self._half = HalfSent(arriving or Arriving(), self._give_up)
+        self._half = HalfSent(arriving or Arriving(), self._give_up, kept)
         self._gone: Message | None = None
         self._ignored = 0
         self._more = False

@@ -15,8 +15,7 @@ import pytest
 from benchmarks.abuse import doors
 from benchmarks.abuse.attacks.sockets import TEXT, close_code, frame
 from supersoniq.backends.memory import MemoryBackend
-from supersoniq.servers.arriving import LITTLE, Arriving, HalfSent
-from supersoniq.servers.h1_websocket import KEPT
+from supersoniq.servers.arriving import KEPT, LITTLE, Arriving, HalfSent
 from supersoniq.servers.websocket import WebSocket
 from tests.backends.served import House
 from tests.servers.program import certificate
@@ -74,14 +73,17 @@ def test_those_that_take_longest_make_room(
     asyncio.run(main())
 
 
-def test_over_tls_much_counts_with_what_is_kept_of_the_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("door", ["h1", "h2"])
+def test_over_tls_much_counts_with_what_is_kept_of_the_connection(
+    door: str, tmp_path: Path
+) -> None:
     async def main() -> None:
         house = House(MemoryBackend(), certificate=Path(certificate(tmp_path)))
         await house.open()
         arriving = house.app.service.arriving
         try:
             for size, counted in (200 * KIB, 200 * KIB), (300 * KIB, 300 * KIB + KEPT):
-                async with doors.wire("h1", house.port) as wire:
+                async with doors.wire(door, house.port) as wire:
                     await wire.write(frame(TEXT, bytes(size), length=size + 1))
                     await until(lambda n=counted: 0 <= arriving.size - n <= KIB)  # type: ignore[misc]
                 await until(lambda: arriving.size == 0)

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import h2.events
 from h2.exceptions import ProtocolError
 
+from supersoniq.servers.arriving import KEPT
 from supersoniq.servers.budget import Budget
 from supersoniq.servers.h2 import frames
 from supersoniq.servers.h2.discards import Discards
@@ -301,8 +302,10 @@ class Connection:
         state, defaults = self._host.state(), self._host.defaults()
         if head.protocol:
             scope = websocket_scope(head, self.ends, state)
-            limit = self.limits.websocket_message
-            lane.handler = WebSocket(lane.stream, scope, defaults, limit, self.limits.arriving)
+            limits, kept = self.limits, KEPT if self.ends.secure else 0
+            lane.handler = WebSocket(
+                lane.stream, scope, defaults, limits.websocket_message, limits.arriving, kept
+            )
         else:
             scope = http_scope(head, self.ends, state)
             push = None
