@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,9 @@ def test_a_migration_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         assert sql(tmp_path / "q.db", "SELECT x FROM extra") == [(1,)]
 
     run(work())
+
+
+def test_no_statement_numbers_its_parameters() -> None:
+    """Python 3.12.0 to 3.12.3 warn of ``?1`` with a tuple (python/cpython#117995)."""
+    for path in Path(schema.__file__).parent.glob("*.py"):
+        assert not re.search(r"\?\d", path.read_text()), path

@@ -22,14 +22,15 @@ __all__ = ["forget", "import_", "place"]
 
 _FIND = "SELECT sequence, until FROM imported WHERE queue = ? AND origin = ?"
 _KNOWN = """
-    SELECT origin FROM imported i WHERE queue = ?1 AND origin = ?2
-        AND (until > ?3 OR EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence))
+    SELECT origin FROM imported i WHERE queue = :queue AND origin = :origin
+        AND (until > :now OR EXISTS (SELECT 1 FROM messages WHERE id = :queue << 40 | i.sequence))
 """
 _NOTE = "INSERT OR REPLACE INTO imported VALUES (?, ?, ?, ?)"
 _FORGET = "DELETE FROM imported WHERE queue = ? AND origin = ?"
 _NOTE_KEY = """
-    INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (queue, key)
-        DO UPDATE SET number = ?3, digest = ?4, until = ?5 WHERE until <= ?6
+    INSERT INTO keys VALUES (?, ?, ?, ?, ?) ON CONFLICT (queue, key)
+        DO UPDATE SET number = excluded.number, digest = excluded.digest, until = excluded.until
+            WHERE until <= ?
 """
 
 
@@ -63,7 +64,8 @@ def import_(queue: StoredQueue, messages: Sequence[Message], now: int) -> Import
         number = parse_id(message.id)
         if len(message.content) > LARGEST:
             raise ContentTooLarge(queue.name, len(message.content), LARGEST)
-        if run(_KNOWN, (queue.number, number.to_bytes(16), now)).fetchone() is not None:
+        known = {"queue": queue.number, "origin": number.to_bytes(16), "now": now}
+        if run(_KNOWN, known).fetchone() is not None:
             continue
         own = queue.seal.sequence_of(number)
         if own is not None and shelves.find(own, bare=True) is not None:

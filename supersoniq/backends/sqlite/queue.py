@@ -49,14 +49,16 @@ _SAVE = """
     WHERE number = ?
 """
 _KEEP_IMPORTS = """
-    UPDATE imported SET until = ?3 WHERE (queue, origin) IN
-        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
-            AND EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?4)
+    UPDATE imported SET until = :later WHERE (queue, origin) IN
+        (SELECT queue, origin FROM imported i WHERE queue = :queue AND until <= :now
+            AND EXISTS (SELECT 1 FROM messages WHERE id = :queue << 40 | i.sequence)
+            LIMIT :limit)
 """
 _PRUNE_IMPORTS = """
     DELETE FROM imported WHERE (queue, origin) IN
-        (SELECT queue, origin FROM imported i WHERE queue = ?1 AND until <= ?2
-            AND NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1 << 40 | i.sequence) LIMIT ?3)
+        (SELECT queue, origin FROM imported i WHERE queue = :queue AND until <= :now
+            AND NOT EXISTS (SELECT 1 FROM messages WHERE id = :queue << 40 | i.sequence)
+            LIMIT :limit)
 """
 _PRUNE = """
     DELETE FROM keys WHERE (queue, key) IN
@@ -208,8 +210,9 @@ class StoredQueue:
     def prune_imports(self, now: int) -> None:
         """Forget imported ids whose messages are gone, and whose time is over: some at once."""
         run = self.connection.execute
-        run(_KEEP_IMPORTS, (self.number, now, now + REMEMBERED, SLICE))
-        run(_PRUNE_IMPORTS, (self.number, now, SLICE))
+        some = {"queue": self.number, "now": now, "limit": SLICE}
+        run(_KEEP_IMPORTS, {**some, "later": now + REMEMBERED})
+        run(_PRUNE_IMPORTS, some)
 
     def wake_in(self, now: int) -> int | None:
         """Milliseconds until time alone may change something."""

@@ -53,19 +53,20 @@ _FIND_ALL_BARE = f"""
 """
 _PAGE = f"""
     SELECT {_FACTS}, m.content, {_PLACE}, m.checksum FROM messages m {_JOINED}
-    WHERE m.id > ?1 AND m.id < ?2 AND {{condition}} ORDER BY m.id LIMIT ?3
+    WHERE m.id > :after AND m.id < :end AND {{condition}} ORDER BY m.id LIMIT :limit
 """
 _PAGE_OF: dict[Status | None, str] = {
     None: _PAGE.format(condition=_EXISTS),
     Status.READY: _PAGE.format(condition="r.sequence IS NOT NULL"),
     # Limited within, too, or each page would first gather all that are left.
     Status.LEASED: _PAGE.format(
-        condition="m.id IN (SELECT id FROM leased WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3)"
+        condition="""m.id IN (SELECT id FROM leased
+            WHERE id > :after AND id < :end ORDER BY id LIMIT :limit)"""
     ),
     **{
         status: _PAGE.format(
             condition=f"""m.id IN (SELECT id FROM parked
-                WHERE id > ?1 AND id < ?2 AND status = '{status}' ORDER BY id LIMIT ?3)"""
+                WHERE id > :after AND id < :end AND status = '{status}' ORDER BY id LIMIT :limit)"""
         )
         for status in (Status.SCHEDULED, Status.DONE, Status.DEAD)
     },
@@ -125,7 +126,8 @@ class Shelves:
         self, status: Status | None, after: int, limit: int
     ) -> Iterator[tuple[Record, bool]]:
         """The same, and of each whether it is what was published."""
-        for row in self._run(_PAGE_OF[status], (self.base + after, self.end, limit)):
+        within = {"after": self.base + after, "end": self.end, "limit": limit}
+        for row in self._run(_PAGE_OF[status], within):
             sound = rows.sound(row[5], row[6], row[0] - self.base, row[1], row[-1])
             yield rows.record_of(row[:-1], self.base), sound
 
@@ -176,12 +178,15 @@ class Shelves:
     def next(self) -> int:
         """When time alone will change a message, at the earliest. O(log n)."""
         query = """SELECT min(
-            ifnull((SELECT min(deadline) FROM leased WHERE queue = ?1), ?2),
-            ifnull((SELECT min(at) FROM parked WHERE queue = ?1 AND status = 'scheduled'), ?2),
-            ifnull((SELECT min(at) FROM parked WHERE queue = ?1 AND status = 'done'), ?2),
-            ifnull((SELECT min(at) FROM parked WHERE queue = ?1 AND status = 'dead'), ?2),
-            ifnull((SELECT min(at) FROM expiries WHERE queue = ?1), ?2))"""
-        return int(self._run(query, (self.number, NEVER)).fetchone()[0])
+            ifnull((SELECT min(deadline) FROM leased WHERE queue = :queue), :never),
+            ifnull((SELECT min(at) FROM parked
+                WHERE queue = :queue AND status = 'scheduled'), :never),
+            ifnull((SELECT min(at) FROM parked
+                WHERE queue = :queue AND status = 'done'), :never),
+            ifnull((SELECT min(at) FROM parked
+                WHERE queue = :queue AND status = 'dead'), :never),
+            ifnull((SELECT min(at) FROM expiries WHERE queue = :queue), :never))"""
+        return int(self._run(query, {"queue": self.number, "never": NEVER}).fetchone()[0])
 
     def dead(self, limit: int | None) -> list[int]:
         """Sequences of dead ones in publish order. O(n) in what is parked."""
@@ -305,14 +310,14 @@ class Shelves:
     def purge(self, status: Status) -> int:
         """Drop every message of a status but leased, and give their number. O(n)."""
         if status is Status.READY:
-            which = "SELECT ?1 << 40 | sequence FROM ready WHERE queue = ?1"
-            emptied = "DELETE FROM ready WHERE queue = ?1"
+            which = "SELECT :queue << 40 | sequence FROM ready WHERE queue = :queue"
+            emptied = "DELETE FROM ready WHERE queue = :queue"
         else:
-            which = f"SELECT id FROM parked WHERE queue = ?1 AND status = '{status}'"
-            emptied = f"DELETE FROM parked WHERE queue = ?1 AND status = '{status}'"
-        own = (self.number,)
+            which = f"SELECT id FROM parked WHERE queue = :queue AND status = '{status}'"
+            emptied = f"DELETE FROM parked WHERE queue = :queue AND status = '{status}'"
+        own = {"queue": self.number}
         if status in _WAITING:
-            self._run(f"DELETE FROM expiries WHERE queue = ?1 AND id IN ({which})", own)
+            self._run(f"DELETE FROM expiries WHERE queue = :queue AND id IN ({which})", own)
         self._run(f"DELETE FROM messages WHERE id IN ({which})", own)
         return self._run(emptied, own).rowcount
 
