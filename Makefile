@@ -11,7 +11,6 @@ TOOLS := chromium:chromium curl:curl nghttp:nghttp2-client node:nodejs
 SOURCES := supersoniq tests $(wildcard benchmarks)
 
 BIN := .venv/bin
-PYTEST := .venv/bin/python -m pytest -m "not soak"
 USE := .venv/.installed-use
 DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
@@ -29,10 +28,7 @@ run: $(USE) ## Show the main job: a server on an SQLite file, publishing, consum
 	@$(BIN)/supersoniq demo $(ARGS)
 
 test: $(DEV) ## Run all tests but the long ones. ARGS="tests/core -x" for some of them.
-	@$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS) || { \
-	  printf '\nWhat failed above is run again, alone. What passes now minds a busy machine:\n'; \
-	  printf 'a fault of its own, to be mended (CONTRIBUTING.md), but none of what it tests.\n\n'; \
-	  $(PYTEST) --last-failed --last-failed-no-failures none -v $(ARGS); }
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-tools: ## Install the programs that some tests need: a browser, curl, nghttp, node (Debian, as root).
 	@missing=; for tool in $(TOOLS); do \
